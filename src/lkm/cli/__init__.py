@@ -1,0 +1,1 @@
+"""Options → operations → text or JSON; one file per command."""

@@ -1,0 +1,68 @@
+"""The click group over all commands; each is imported when it is run."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+import click
+
+import lkm
+from lkm.cli import registry
+
+
+class _Commands(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return registry.names()
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        module_name = registry.module_name(cmd_name)
+        if module_name is None:
+            return None
+        module = importlib.import_module(module_name)
+        command: click.Command = (
+            _tool(cmd_name, module.run) if cmd_name in registry.KMOD_TOOLS else module.command
+        )
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, registry.summary(name)) for name in registry.names()]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+
+def _tool(name: str, run: object) -> click.Command:
+    @click.command(
+        name,
+        help=registry.summary(name),
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def tool(arguments: tuple[str, ...]) -> int:
+        assert callable(run)
+        status: int = run(list(arguments))
+        return status
+
+    return tool
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(lkm.__version__, "-V", "--version", prog_name="lkm")
+def group() -> None:
+    """Everything one does with a Linux loadable kernel module."""
+
+
+def main_group(arguments: Sequence[str]) -> int:
+    """Run ``lkm ARGUMENTS`` and return the exit status a command returned (``None`` is 0)."""
+    try:
+        status = group.main(args=list(arguments), prog_name="lkm", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    return int(status or 0)

@@ -1,0 +1,59 @@
+"""The one entry: finds the command, runs it, turns errors into a line and an exit status.
+
+Exit status: 0 done, 1 the thing asked for failed, 2 wrong use, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from lkm.cli import registry
+from lkm.errors import LkmError, UsageError
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run ``argv`` (program name first) and return the exit status."""
+    try:
+        status = _dispatch(argv)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; keep the interpreter from flushing again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except LkmError as error:
+        _report(f"lkm: {error}", error.hint)
+        return 2 if isinstance(error, UsageError) else 1
+    except OSError as error:
+        name = f"{error.filename}: " if error.filename else ""
+        _report(f"lkm: {name}{error.strerror or error}", "")
+        return 1
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    program = os.path.basename(argv[0])
+    if program in registry.KMOD_TOOLS:
+        return _run_tool(program, argv[1:])
+    if len(argv) > 1 and argv[1] in registry.KMOD_TOOLS:
+        return _run_tool(argv[1], argv[2:])
+    from lkm.cli.group import main_group  # click costs 25 ms, which the kmod tools need not pay
+
+    return main_group(argv[1:])
+
+
+def _run_tool(name: str, arguments: Sequence[str]) -> int:
+    module = importlib.import_module(f"lkm.cli.commands.{name}")
+    status: int = module.run(list(arguments))
+    return status
+
+
+def _report(message: str, hint: str) -> None:
+    sys.stdout.flush()
+    print(message, file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)

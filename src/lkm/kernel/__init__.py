@@ -1,0 +1,1 @@
+"""What runs modules: one ``Kernel`` over three ways to make a system call."""

@@ -1,0 +1,139 @@
+"""The system calls that driving a kernel takes, and what they answer.
+
+Three classes implement ``Syscalls``: the running machine, an agent in a virtual machine, and the
+emulated machine. An error is an ``OSError`` with the kernel's errno, as Python's ``os`` raises it;
+a kernel that died raises ``KernelDiedError``. Paths are the target kernel's.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a call made in a task of its own: a result, an errno or a signal.
+
+    ``result`` is the system call's non-negative result, ``errno`` the positive error number (0
+    for none), ``signal`` the signal that killed the task (9 after an oops, 11 after a BUG).
+    """
+
+    result: int = 0
+    errno: int = 0
+    signal: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the call succeeded."""
+        return not self.errno and not self.signal
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatus:
+    """The part of ``struct stat`` that lkm reads; ``size`` in bytes, ``rdev`` as major, minor."""
+
+    mode: int
+    size: int
+    uid: int = 0
+    gid: int = 0
+    rdev: tuple[int, int] = (0, 0)
+    mtime_ns: int = 0
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return stat.S_ISDIR(self.mode)
+
+
+class Syscalls(Protocol):
+    """One machine's system calls; descriptors are small integers of that machine."""
+
+    @property
+    def name(self) -> str:
+        """``live``, ``vm:RELEASE`` or ``emulated:RELEASE``."""
+        ...
+
+    @property
+    def shares_host_files(self) -> bool:
+        """Whether the machine's paths are the host's, so that a module can be opened by path."""
+        ...
+
+    def open(self, path: str, flags: int = 0, mode: int = 0o666) -> int:
+        """open(2)."""
+        ...
+
+    def close(self, descriptor: int) -> None:
+        """close(2)."""
+        ...
+
+    def read(self, descriptor: int, size: int = 65536) -> bytes:
+        """read(2)."""
+        ...
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """write(2); may write less than it was given."""
+        ...
+
+    def lseek(self, descriptor: int, offset: int, whence: int = 0) -> int:
+        """lseek(2)."""
+        ...
+
+    def ioctl(self, descriptor: int, request: int, argument: int | bytes = 0) -> bytes:
+        """ioctl(2); with ``bytes``, the buffer as the kernel left it, else empty."""
+        ...
+
+    def stat(self, path: str, *, follow: bool = True) -> FileStatus:
+        """stat(2), or lstat(2) when ``follow`` is false."""
+        ...
+
+    def readdir(self, path: str) -> list[str]:
+        """Names in a directory but ``.`` and ``..``, sorted."""
+        ...
+
+    def readlink(self, path: str) -> str:
+        """readlink(2)."""
+        ...
+
+    def mkdir(self, path: str, mode: int = 0o755) -> None:
+        """mkdir(2)."""
+        ...
+
+    def unlink(self, path: str) -> None:
+        """unlink(2)."""
+        ...
+
+    def mount(
+        self, source: str, target: str, filesystem: str, flags: int = 0, data: str = ""
+    ) -> None:
+        """mount(2)."""
+        ...
+
+    def umount(self, target: str, flags: int = 0) -> None:
+        """umount2(2)."""
+        ...
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> int:
+        """socket(2)."""
+        ...
+
+    def bind(self, descriptor: int, address: bytes) -> None:
+        """bind(2); ``address`` is the raw ``struct sockaddr``."""
+        ...
+
+    def init_module(self, image: bytes, parameters: str) -> Outcome:
+        """init_module(2), in a task of its own, so that an oops costs only that task."""
+        ...
+
+    def finit_module(self, descriptor: int, parameters: str, flags: int) -> Outcome:
+        """finit_module(2), in a task of its own."""
+        ...
+
+    def delete_module(self, name: str, flags: int) -> Outcome:
+        """delete_module(2), in a task of its own."""
+        ...
+
+    def shut_down(self) -> None:
+        """Give the machine back: end a virtual machine, free an emulated one, leave a live one."""
+        ...
