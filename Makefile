@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-.PHONY: all check test test-full demo bench docs clean packages
+.PHONY: all check format test test-full demo bench docs clean packages
 all: check test
 
 $(STAMP): pyproject.toml
@@ -24,6 +24,10 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 test: $(STAMP) packages
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not full' $(ARGS)
