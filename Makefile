@@ -35,5 +35,8 @@ test: $(STAMP) packages
 test-full: $(STAMP) packages
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
+bench: $(STAMP) packages
+	$(BIN)/python -m bench $(ARGS)
+
 clean:
 	rm -rf $(VENV) .build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,4 +1,5 @@
 import pytest
+
 from tests.support.kernels import KernelFiles, kernel_files
 
 

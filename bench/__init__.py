@@ -1,0 +1,1 @@
+"""Measurements against the real peers, as ratios in the same run."""
