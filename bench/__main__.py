@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
     parts = [
         "# Results of `make bench`",
         "",
-        f"{datetime.date.today()}, {platform.machine()}, {len(os.sched_getaffinity(0))} processors, "
+        f"{datetime.date.today()}, {platform.machine()}, {len(os.sched_getaffinity(0))} CPUs, "
         f"Python {platform.python_version()}. Medians; a peer is measured in the same run, in turn "
         "with ours.",
         "",
