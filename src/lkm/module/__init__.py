@@ -1,0 +1,1 @@
+"""What a .ko is: bytes to frozen facts, without I/O."""
