@@ -1,0 +1,72 @@
+"""List the kernels that are here, fetch others, remove them."""
+
+from __future__ import annotations
+
+import click
+
+from lkm.cli.output import ProgressLine, print_json
+from lkm.operations import kernels
+
+
+@click.group("kernels", invoke_without_command=True)
+@click.option("--available", is_flag=True, help="List what could be fetched.")
+@click.option("--arch", metavar="ARCH", help="With --available: of another architecture.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@click.pass_context
+def command(ctx: click.Context, available: bool, arch: str | None, as_json: bool) -> None:
+    """List the kernels of this machine and those fetched."""
+    if ctx.invoked_subcommand:
+        return
+    if available:
+        releases = kernels.available(arch)
+        if as_json:
+            print_json("kernels", available=releases)
+        else:
+            click.echo("".join(f"{release}\n" for release in releases), nl=False)
+        return
+    found = kernels.known()
+    if as_json:
+        print_json("kernels", kernels=found)
+    else:
+        _print_table(found)
+
+
+def _print_table(found: tuple[kernels.KnownKernel, ...]) -> None:
+    if not found:
+        click.echo("no kernel is here; fetch one: lkm kernels fetch amd64")
+        return
+    width = max(len(kernel.release) for kernel in found)
+    click.echo(f"{'RELEASE':{width}}  IMAGE  MODULES  HEADERS  ROOT")
+    for kernel in found:
+        parts = (kernel.vmlinuz, kernel.modules, kernel.headers)
+        image, modules, headers = ("yes" if part else "-" for part in parts)
+        click.echo(f"{kernel.release:{width}}  {image:5}  {modules:7}  {headers:7}  {kernel.root}")
+
+
+@command.command("fetch")
+@click.argument("what", metavar="RELEASE|FLAVOUR|SERIES")
+@click.option("--headers", is_flag=True, help="Also what building modules takes.")
+@click.option("--arch", metavar="ARCH", help="The architecture, as the distribution calls it.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+def fetch(what: str, headers: bool, arch: str | None, as_json: bool) -> None:
+    """Download a kernel into lkm's cache; needs no root and installs nothing.
+
+    6.1.0-56-amd64 is a release, cloud-amd64 a flavour (the newest of it), 6.12 a series.
+    """
+    line = ProgressLine()
+    try:
+        kernel = kernels.fetch(what, headers=headers, architecture=arch, progress=line)
+    finally:
+        line.clear()
+    if as_json:
+        print_json("kernels", kernels=[kernel])
+    else:
+        click.echo(f"{kernel.release}  {kernel.root}")
+
+
+@command.command("remove")
+@click.argument("releases", metavar="RELEASE...", nargs=-1, required=True)
+def remove(releases: tuple[str, ...]) -> None:
+    """Remove fetched kernels from lkm's cache."""
+    for release in releases:
+        kernels.remove(release)

@@ -1,0 +1,54 @@
+"""What the commands share in showing things: JSON documents and a line of progress."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+
+def print_json(verb: str, **content: Any) -> None:
+    """Print one JSON document: its schema ``lkm.VERB/1``, then ``content``.
+
+    Dataclasses become objects, tuples and sets arrays, paths strings, bytes hexadecimal.
+    """
+    import msgspec  # costs start-up time, which text output need not pay
+
+    document = {"schema": f"lkm.{verb}/1", **content}
+    encoded = msgspec.json.encode(msgspec.to_builtins(document, enc_hook=_plain, str_keys=True))
+    sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "__fspath__"):
+        return value.__fspath__()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+class ProgressLine:
+    """One line on a terminal's standard error that is overwritten; silent elsewhere.
+
+    Call it with what is being done, and how much of how much is done.
+    """
+
+    def __init__(self, unit: str = "MB", scale: int = 1_000_000) -> None:
+        self._shown = sys.stderr.isatty()
+        self._unit = unit
+        self._scale = scale
+        self._next = 0.0
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Show the progress, at most ten times a second."""
+        now = time.monotonic()
+        if not self._shown or (now < self._next and done != total):
+            return
+        self._next = now + 0.1
+        share = f"{done // self._scale}/{total // self._scale} {self._unit}" if total else ""
+        sys.stderr.write(f"\r\x1b[K{what} {share}")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Leave an empty line for what is printed next."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

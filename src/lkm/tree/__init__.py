@@ -1,0 +1,1 @@
+"""What a root directory says: its modules, their index files, its configuration, its kernels."""

@@ -1,0 +1,217 @@
+"""Where kernels come from: a distribution's package tool behind a small interface.
+
+Apt is the one implemented. It is asked with ``apt-cache`` and ``apt-get download``, which need
+no root and install nothing. A foreign architecture gets package lists of its own in lkm's cache,
+so that the system's are not touched.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from lkm import files
+from lkm.errors import NotFoundError, ToolError
+from lkm.tree import deb
+from lkm.tree.deb import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class KernelPackages:
+    """The packages that hold one kernel's image and modules, and those with its headers."""
+
+    release: str
+    image: tuple[str, ...]
+    headers: tuple[str, ...]
+
+
+class PackageSource(Protocol):
+    """What ``lkm.tree.kernels`` needs of a distribution's package tool."""
+
+    def available(self) -> tuple[str, ...]:
+        """Releases that can be fetched, oldest first."""
+        ...
+
+    def select(self, what: str) -> KernelPackages:
+        """Find the packages of a release, flavour or series; NotFoundError if there are none."""
+        ...
+
+    def unpack(self, packages: Sequence[str], folder: Path, progress: Progress | None) -> None:
+        """Download ``packages`` and unpack their files below ``folder``."""
+        ...
+
+
+def package_source(architecture: str | None = None) -> PackageSource:
+    """Return this distribution's package source, for ``architecture`` (its name there) if given."""
+    if shutil.which("apt-get") and shutil.which("apt-cache"):
+        return Apt(architecture)
+    raise ToolError(
+        "no package tool that lkm can fetch kernels with (apt-get and apt-cache)",
+        hint="unpack the kernel's packages (image, modules, headers) yourself below "
+        f"{files.cache_directory('kernels')}/RELEASE, so that lib/modules/RELEASE is there",
+    )
+
+
+def version_key(release: str) -> list[tuple[int, str]]:
+    """Return a sort key that orders releases by their numbers."""
+    parts = re.split(r"(\d+)", release)
+    return [
+        (int(number), text) for text, number in zip(parts[::2], [*parts[1::2], "-1"], strict=True)
+    ]
+
+
+_IMAGE = "linux-image-"
+_KERNEL_PART = re.compile(r"linux-(image|binary|modules|modules-extra)-\d")
+_HEADER_PART = re.compile(r"linux-(headers|kbuild)-\d")
+_POLL_SECONDS = 0.2
+
+
+class Apt:
+    """Debian, Ubuntu and their kin, through apt-cache and ``apt-get download``."""
+
+    def __init__(self, architecture: str | None = None) -> None:
+        self._native = _output(["apt-config", "shell", "a", "APT::Architecture"]).split("'")[1]
+        self._architecture = architecture or self._native
+        self._options: list[str] = []
+        if self._architecture != self._native:
+            self._options = _foreign_options(self._architecture)
+
+    def available(self) -> tuple[str, ...]:
+        """See PackageSource."""
+        names = _output(["apt-cache", *self._options, "pkgnames", _IMAGE]).split()
+        releases = {
+            name.removeprefix(_IMAGE)
+            for name in names
+            if re.match(_IMAGE + r"\d+\.\d+\.", name) and not re.search(r"-(dbg|unsigned)$", name)
+        }
+        return tuple(sorted(releases, key=version_key))
+
+    def select(self, what: str) -> KernelPackages:
+        """See PackageSource."""
+        release = self._release(what)
+        headers = f"linux-headers-{release}"
+        return KernelPackages(
+            release,
+            tuple(self._closure(_IMAGE + release, _KERNEL_PART)),
+            tuple(self._closure(headers, _HEADER_PART)),
+        )
+
+    def _release(self, what: str) -> str:
+        """Follow a meta-package (``amd64``, ``6.12-amd64``) or a series (``6.12``) to a release."""
+        available = self.available()
+        if what in available:
+            return what
+        meta = re.search(r"linux-image-(\d\S*)", self._depends(_IMAGE + what))
+        if meta:
+            return meta[1]
+        series = re.compile(
+            re.escape(what.removesuffix(f"-{self._architecture}"))
+            + rf"(?![0-9])[0-9.+~a-z-]*-(generic|{self._architecture})"
+        )
+        found = [r for r in available if series.fullmatch(r) and not _is_special(r)]
+        if not found or not what[:1].isdigit():
+            raise NotFoundError(
+                f"no kernel {what!r} among the packages apt knows for {self._architecture}",
+                hint="`lkm kernels --available` lists them; `apt-get update` renews the list",
+            )
+        return found[-1]
+
+    def _depends(self, package: str) -> str:
+        """The Depends field of the newest ``package``, empty when there is no such package."""
+        shown = subprocess.run(
+            ["apt-cache", *self._options, "show", "--no-all-versions", package],
+            capture_output=True, text=True, check=False,
+        ).stdout  # fmt: skip
+        fields = re.findall(r"^Depends: (.*)$", shown, re.MULTILINE)
+        return fields[0] if fields else ""
+
+    def _closure(self, package: str, part: re.Pattern[str]) -> list[str]:
+        found = [package]
+        for name in found:
+            for dependency in re.findall(r"[^\s,|()]+", self._depends(name)):
+                if part.match(dependency) and dependency not in found:
+                    found.append(dependency)
+        return found
+
+    def unpack(self, packages: Sequence[str], folder: Path, progress: Progress | None) -> None:
+        """See PackageSource."""
+        downloads = folder.with_name(folder.name + ".deb")
+        downloads.mkdir()
+        try:
+            # The programs that kbuild runs are for this machine, whatever they build for.
+            native = [p for p in packages if p.startswith("linux-kbuild-")] if self._options else []
+            self._download([p for p in packages if p not in native], downloads, progress)
+            if native:
+                Apt()._download(native, downloads, progress)
+            deb.unpack(sorted(downloads.glob("*.deb")), folder, progress)
+        finally:
+            shutil.rmtree(downloads)
+
+    def _download(self, packages: Sequence[str], folder: Path, progress: Progress | None) -> None:
+        total = self._download_size(packages)
+        command = ["apt-get", "-qq", *self._options, "download", *packages]
+        with subprocess.Popen(
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            try:
+                while process.poll() is None:
+                    if progress:
+                        progress("downloading", _size(folder), total)
+                    time.sleep(_POLL_SECONDS)
+            except BaseException:
+                process.terminate()
+                raise
+            output = process.stdout.read() if process.stdout else ""
+        if process.returncode:
+            raise ToolError(
+                "the download failed", command=command, returncode=process.returncode,
+                output=output, hint=output.strip() or "is the network there?",
+            )  # fmt: skip
+
+    def _download_size(self, packages: Sequence[str]) -> int:
+        uris = _output(["apt-get", *self._options, "download", "--print-uris", *packages])
+        return sum(int(size) for size in re.findall(r"^'\S+' \S+ (\d+) ", uris, re.MULTILINE))
+
+
+def _is_special(release: str) -> bool:
+    return bool(re.search(r"-(rt|cloud)-", release))
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def _foreign_options(architecture: str) -> list[str]:
+    """Apt options for a package list of ``architecture`` in lkm's cache, fetched when absent."""
+    state = files.cache_directory("apt", architecture)
+    options = [
+        "-o", f"APT::Architecture={architecture}",
+        "-o", f"APT::Architectures::={architecture}",
+        "-o", f"Dir::State={state}",
+        "-o", "Dir::State::status=/dev/null",
+        "-o", f"Dir::Cache={state}",
+        "-o", "Acquire::Languages=none",
+        "-o", "APT::Sandbox::User=",
+    ]  # fmt: skip
+    if not (state / "pkgcache.bin").exists():
+        for name in ("lists/partial", "archives/partial"):
+            (state / name).mkdir(parents=True, exist_ok=True)
+        _output(["apt-get", "-qq", *options, "update"])
+    return options
+
+
+def _output(command: Sequence[str]) -> str:
+    """Run ``command`` and return what it printed; ToolError when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ToolError(
+            "a package tool failed", command=command, returncode=done.returncode,
+            output=done.stderr, hint=done.stderr.strip(),
+        )  # fmt: skip
+    return done.stdout
