@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from tests.support.kernels import kernel_files
 
 from lkm.errors import FormatError
 from lkm.module import signature
+from tests.support.kernels import kernel_files
 
 
 @pytest.fixture(scope="module")

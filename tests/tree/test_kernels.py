@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.kernels import KernelFiles
 
 from lkm.errors import NotFoundError, UsageError
 from lkm.tree import kernels, packages
+from tests.support.kernels import KernelFiles
 
 
 @pytest.fixture
