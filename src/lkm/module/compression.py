@@ -1,0 +1,154 @@
+"""Compressed modules: gzip, xz and zstd, recognised by their first bytes, not by the file name.
+
+The kernel's own choices are CONFIG_MODULE_COMPRESS_* (``scripts/Makefile.modinst``); what it and
+kmod write is ``gzip -n``, ``xz --check=crc32 --lzma2=dict=1MiB`` and ``zstd``.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from lkm.errors import FormatError, UnsupportedError
+
+MEMORY_LIMIT = 128 * 1024 * 1024
+"""Largest dictionary or window a decompressor may ask for, in bytes."""
+
+_SMALLEST_LIMIT = 16 * 1024 * 1024
+_LARGEST_RATIO = 64
+_ZSTD_STEP = 1024
+
+
+class Compression(Enum):
+    """How a module file is packed; the value is its name."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    XZ = "xz"
+    ZSTD = "zstd"
+
+    @property
+    def suffix(self) -> str:
+        """What follows ``.ko`` in the file name."""
+        return _SUFFIXES[self]
+
+
+_SUFFIXES = {
+    Compression.NONE: "",
+    Compression.GZIP: ".gz",
+    Compression.XZ: ".xz",
+    Compression.ZSTD: ".zst",
+}
+_MAGICS = (
+    (b"\x1f\x8b", Compression.GZIP),
+    (b"\xfd7zXZ\0", Compression.XZ),
+    (b"\x28\xb5\x2f\xfd", Compression.ZSTD),
+)
+
+
+def detect(data: bytes) -> Compression:
+    """Return how ``data`` is packed, judged by its magic; its first 6 bytes suffice."""
+    for magic, compression in _MAGICS:
+        if data.startswith(magic):
+            return compression
+    return Compression.NONE
+
+
+def decompress(data: bytes, *, path: str = "") -> bytes:
+    """Return ``data`` unpacked, or as it is when it is not packed.
+
+    At most 64 times the packed size (but no less than 16 MiB) is unpacked; a bomb, a broken or a
+    cut stream raises ``FormatError``.
+    """
+    compression = detect(data)
+    if compression is Compression.NONE:
+        return data
+    limit = max(_SMALLEST_LIMIT, _LARGEST_RATIO * len(data))
+    unpack = {
+        Compression.GZIP: _gunzip,
+        Compression.XZ: _unxz,
+        Compression.ZSTD: _unzstd,
+    }[compression]
+    result, why = unpack(data, limit)
+    if why:
+        raise FormatError(
+            f"{compression.value} data that ends",
+            why,
+            path=path,
+            hint=f"the file is truncated or damaged; unpack it with `{_TOOLS[compression]}` to see",
+        )
+    return result
+
+
+_TOOLS = {Compression.GZIP: "gzip -t", Compression.XZ: "xz -t", Compression.ZSTD: "zstd -t"}
+
+
+def _gunzip(data: bytes, limit: int) -> tuple[bytes, str]:
+    import zlib  # each only where a module is packed so
+
+    decoder = zlib.decompressobj(wbits=31)
+    try:
+        result = decoder.decompress(data, limit)
+    except zlib.error as error:
+        return b"", str(error)
+    return result, _ending(decoder.eof, len(result), limit)
+
+
+def _unxz(data: bytes, limit: int) -> tuple[bytes, str]:
+    import lzma
+
+    try:
+        decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_LIMIT)
+        result = decoder.decompress(data, limit)
+    except lzma.LZMAError as error:
+        return b"", str(error)
+    return result, _ending(decoder.eof, len(result), limit)
+
+
+def _unzstd(data: bytes, limit: int) -> tuple[bytes, str]:
+    zstandard = _zstandard()
+    decoder = zstandard.ZstdDecompressor(max_window_size=MEMORY_LIMIT).decompressobj()
+    pieces, size = [], 0
+    try:
+        # In small steps, for the decoder has no limit of its own: 1 KiB gives at most 32 MiB.
+        for start in range(0, len(data), _ZSTD_STEP):
+            pieces.append(decoder.decompress(data[start : start + _ZSTD_STEP]))
+            size += len(pieces[-1])
+            if decoder.eof or size >= limit:
+                break
+    except zstandard.ZstdError as error:
+        return b"", str(error)
+    return b"".join(pieces), _ending(decoder.eof and size <= limit, size, limit)
+
+
+def _zstandard() -> Any:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise UnsupportedError(
+            "zstd needs the Python package zstandard", hint="pip install zstandard"
+        ) from error
+    return zstandard
+
+
+def _ending(complete: bool, size: int, limit: int) -> str:
+    if complete:
+        return ""
+    return f"more than {limit:#x} bytes" if size >= limit else "a cut stream"
+
+
+def compress(data: bytes, compression: Compression) -> bytes:
+    """Return ``data`` packed the way ``make modules_install`` does."""
+    if compression is Compression.GZIP:
+        import gzip
+
+        return gzip.compress(data, mtime=0)
+    if compression is Compression.XZ:
+        import lzma
+
+        filters = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20}]
+        return lzma.compress(data, lzma.FORMAT_XZ, check=lzma.CHECK_CRC32, filters=filters)
+    if compression is Compression.ZSTD:
+        packed: bytes = _zstandard().ZstdCompressor(level=3).compress(data)
+        return packed
+    return data

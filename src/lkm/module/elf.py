@@ -1,0 +1,374 @@
+"""The ELF object file that a module is: header, sections, symbols; every class and byte order.
+
+Only what is asked for is read. Source of the format: the System V gABI and
+``include/uapi/linux/elf.h``; what the kernel demands of it: ``kernel/module/main.c:
+elf_validity_check``.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+from lkm.errors import FormatError
+from lkm.module.source import Source
+
+NAME_LIMIT = 1024
+"""Longest name read, in bytes; the kernel's own limit is KSYM_NAME_LEN, 512."""
+
+_SHSTRTAB_GUESS = 1024  # the names usually lie just before the section headers
+
+SHN_UNDEF = 0
+SHN_LORESERVE = 0xFF00
+SHN_ABS = 0xFFF1
+SHN_COMMON = 0xFFF2
+SHN_XINDEX = 0xFFFF
+
+
+class ObjectType(IntEnum):
+    """``e_type``; a module is relocatable."""
+
+    NONE = 0
+    RELOCATABLE = 1
+    EXECUTABLE = 2
+    SHARED = 3
+    CORE = 4
+
+
+class SectionType(IntEnum):
+    """The values of ``sh_type`` that a module can have."""
+
+    NULL = 0
+    PROGBITS = 1
+    SYMTAB = 2
+    STRTAB = 3
+    RELA = 4
+    HASH = 5
+    DYNAMIC = 6
+    NOTE = 7
+    NOBITS = 8
+    REL = 9
+    SHLIB = 10
+    DYNSYM = 11
+    INIT_ARRAY = 14
+    FINI_ARRAY = 15
+    GROUP = 17
+    SYMTAB_SHNDX = 18
+
+
+class SectionFlag(IntFlag):
+    """``sh_flags``."""
+
+    WRITE = 0x1
+    ALLOC = 0x2
+    EXECINSTR = 0x4
+    MERGE = 0x10
+    STRINGS = 0x20
+    INFO_LINK = 0x40
+    LINK_ORDER = 0x80
+    GROUP = 0x200
+    TLS = 0x400
+    COMPRESSED = 0x800
+
+
+class Binding(IntEnum):
+    """The upper half of ``st_info``."""
+
+    LOCAL = 0
+    GLOBAL = 1
+    WEAK = 2
+
+
+class SymbolType(IntEnum):
+    """The lower half of ``st_info``."""
+
+    NOTYPE = 0
+    OBJECT = 1
+    FUNC = 2
+    SECTION = 3
+    FILE = 4
+    COMMON = 5
+    TLS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The ELF header; ``bits`` is 32 or 64, offsets and sizes are in bytes."""
+
+    bits: int
+    little_endian: bool
+    abi: int
+    type: int
+    machine: int
+    flags: int
+    section_offset: int
+    section_count: int
+    names_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One section header with its name; ``index`` counts from 0, the null section."""
+
+    index: int
+    name: str
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    alignment: int
+    entry_size: int
+
+    @property
+    def allocated(self) -> bool:
+        """Whether the kernel keeps it in memory (SHF_ALLOC)."""
+        return bool(self.flags & SectionFlag.ALLOC)
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One symbol; ``section`` is a section index or a reserved ``SHN_`` number."""
+
+    name: str
+    value: int
+    size: int
+    binding: int
+    type: int
+    section: int
+
+    @property
+    def undefined(self) -> bool:
+        """Whether it is defined elsewhere."""
+        return self.section == SHN_UNDEF
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How one ELF class lays its tables out, as ``struct`` formats without the byte order."""
+
+    header: str
+    section: str
+    symbol: str
+
+
+_LAYOUTS = {
+    1: _Layout("16xHHIIIIIHHHHHH", "10I", "IIIBBH"),
+    2: _Layout("16xHHIQQQIHHHHHH", "IIQQQQIIQQ", "IBBHQQ"),
+}
+
+_SectionRow = tuple[int, int, int, int, int, int, int, int, int, int]
+_SymbolRow = tuple[int, int, int, int, int]  # name, value, size, info, section
+
+
+class ElfFile:
+    """An ELF file read from ``source``, table by table, when asked.
+
+    Raises ``FormatError`` from any attribute whose bytes are not what they claim to be.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._order, self._layout, self.header = _read_header(source)
+
+    @property
+    def byte_order(self) -> str:
+        """``<`` or ``>``, as ``struct`` names it."""
+        return self._order
+
+    @functools.cached_property
+    def _rows(self) -> list[_SectionRow]:
+        form = struct.Struct(self._order + self._layout.section)
+        header = self.header
+        data = self.source.read(header.section_offset, form.size * header.section_count)
+        return list(form.iter_unpack(data))
+
+    @functools.cached_property
+    def _section_names(self) -> bytes:
+        index = self.header.names_index
+        rows = self._rows
+        if not rows:
+            return b""
+        if not 0 < index < len(rows):
+            raise self._error(f"a section index below {len(rows)}", f"e_shstrndx {index}")
+        return self.source.read(rows[index][4], rows[index][5])
+
+    @functools.cached_property
+    def sections(self) -> tuple[Section, ...]:
+        """All sections in file order; the first is the null section."""
+        names = self._section_names
+        return tuple(
+            Section(index, self.string(names, row[0]), *row[1:])
+            for index, row in enumerate(self._rows)
+        )
+
+    def section(self, name: str) -> Section | None:
+        """Return the first section called ``name``, without decoding the others."""
+        index = self._find(name.encode())
+        if index is None:
+            return None
+        return Section(index, name, *self._rows[index][1:])
+
+    def _find(self, name: bytes) -> int | None:
+        names = self._section_names
+        rows = self._rows
+        terminated = name + b"\0"
+        found: int | None = None
+        # A linker may let one name be the end of another, so every place is tried.
+        place = names.find(terminated)
+        while place >= 0:
+            for index, row in enumerate(rows):
+                if row[0] == place and index and (found is None or index < found):
+                    found = index
+                    break
+            place = names.find(terminated, place + 1)
+        return found
+
+    def section_at(self, index: int) -> Section:
+        """Return the section with this index."""
+        if not 0 <= index < len(self._rows):
+            raise self._error(f"a section index below {len(self._rows)}", str(index))
+        row = self._rows[index]
+        return Section(index, self.string(self._section_names, row[0]), *row[1:])
+
+    def data(self, section: Section) -> bytes:
+        """Return the bytes of ``section``; none for one that takes no room in the file."""
+        if section.type in (SectionType.NOBITS, SectionType.NULL):
+            return b""
+        return self.source.read(section.offset, section.size)
+
+    def named_data(self, name: str) -> bytes:
+        """Return the bytes of the first section called ``name``, empty when there is none."""
+        section = self.section(name)
+        return self.data(section) if section else b""
+
+    @functools.cached_property
+    def symbol_table(self) -> Section | None:
+        """The section of type SYMTAB; ``None`` in a stripped file."""
+        for index, row in enumerate(self._rows):
+            if row[1] == SectionType.SYMTAB:
+                return self.section_at(index)
+        return None
+
+    @functools.cached_property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The symbol table in file order, the null symbol first; empty in a stripped file."""
+        table = self.symbol_table
+        if table is None:
+            return ()
+        return tuple(map(self._symbol, self._symbol_rows(table)))
+
+    @functools.cached_property
+    def undefined_symbols(self) -> tuple[Symbol, ...]:
+        """The symbols defined elsewhere, in table order, without decoding the others' names."""
+        table = self.symbol_table
+        if table is None:
+            return ()
+        rows = (row for row in self._symbol_rows(table) if row[4] == SHN_UNDEF and row[0])
+        return tuple(map(self._symbol, rows))
+
+    def symbol_at(self, index: int) -> Symbol:
+        """Return the symbol with this index, as relocation entries name it."""
+        if not 0 <= index < len(self.symbols):
+            raise self._error(f"a symbol index below {len(self.symbols)}", str(index))
+        return self.symbols[index]
+
+    @functools.cached_property
+    def _symbol_names(self) -> bytes:
+        assert self.symbol_table is not None
+        return self.data(self.section_at(self.symbol_table.link))
+
+    def _symbol(self, row: _SymbolRow) -> Symbol:
+        name, value, size, info, section = row
+        text = self.string(self._symbol_names, name) if name else ""
+        return Symbol(text, value, size, info >> 4, info & 15, section)
+
+    def _symbol_rows(self, table: Section) -> Iterator[_SymbolRow]:
+        form = struct.Struct(self._order + self._layout.symbol)
+        data = self.data(table)
+        rows = form.iter_unpack(data[: len(data) // form.size * form.size])
+        if self.header.bits == 64:
+            return ((n, value, size, info, shndx) for n, info, _, shndx, value, size in rows)
+        return ((n, value, size, info, shndx) for n, value, size, info, _, shndx in rows)
+
+    def string(self, table: bytes, offset: int) -> str:
+        """Return the NUL-terminated string at ``offset`` of a string table."""
+        end = table.find(b"\0", offset, offset + NAME_LIMIT) if offset >= 0 else -1
+        if end < 0:
+            raise self._error(
+                f"a name of at most {NAME_LIMIT} bytes",
+                f"string table offset {offset:#x} of {len(table):#x} without an end",
+            )
+        return table[offset:end].decode("utf-8", "surrogateescape")
+
+    def _error(self, expected: str, found: str, offset: int | None = None) -> FormatError:
+        return FormatError(
+            expected,
+            found,
+            path=self.source.path,
+            offset=offset,
+            hint="the file is truncated or damaged",
+        )
+
+
+def _read_header(source: Source) -> tuple[str, _Layout, Header]:
+    if source.size < 52:
+        raise FormatError("an ELF header", f"{source.size} bytes", path=source.path)
+    start = source.read(0, min(64, source.size))
+    if start[:4] != b"\x7fELF":
+        raise FormatError(
+            "the ELF magic 7f 45 4c 46",
+            start[:4].hex(" "),
+            path=source.path,
+            offset=0,
+            hint="this is not a kernel module",
+        )
+    order = {1: "<", 2: ">"}.get(start[5])
+    layout = _LAYOUTS.get(start[4])
+    if layout is None or order is None:
+        raise FormatError(
+            "ELF class 1 or 2 and byte order 1 or 2",
+            f"{start[4]} and {start[5]}",
+            path=source.path,
+            offset=4,
+        )
+    form = struct.Struct(order + layout.header)
+    if len(start) < form.size:
+        raise FormatError("an ELF header", f"{len(start)} bytes", path=source.path)
+    fields = form.unpack_from(start)
+    return order, layout, _checked_header(source, start, order, layout, fields)
+
+
+def _checked_header(
+    source: Source, start: bytes, order: str, layout: _Layout, fields: tuple[int, ...]
+) -> Header:
+    kind, machine, _, _, _, offset, flags, _, _, _, entry_size, count, names_index = fields
+    section = struct.Struct(order + layout.section)
+    if offset and entry_size != section.size:
+        raise FormatError(
+            f"section headers of {section.size} bytes",
+            f"e_shentsize {entry_size}",
+            path=source.path,
+        )
+    source.expect(max(offset - _SHSTRTAB_GUESS, 0))
+    if offset and (count == 0 or names_index == SHN_XINDEX):
+        # More sections than 16 bits can count: the null section's header has the numbers.
+        first = section.unpack(source.read(offset, section.size))
+        count = count or first[5]
+        names_index = first[6] if names_index == SHN_XINDEX else names_index
+    return Header(
+        bits=64 if start[4] == 2 else 32,
+        little_endian=order == "<",
+        abi=start[7],
+        type=kind,
+        machine=machine,
+        flags=flags,
+        section_offset=offset,
+        section_count=count if offset else 0,
+        names_index=names_index,
+    )

@@ -1,0 +1,115 @@
+"""``ModuleImage``: everything a .ko says of itself, read when asked for."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+from lkm.module import compression as packing
+from lkm.module import modinfo, symbols, vermagic
+from lkm.module.compression import Compression
+from lkm.module.elf import ElfFile
+from lkm.module.source import BytesSource, FileSource, Source
+
+
+def name_of(path: str) -> str:
+    """Return the module name for a file name: up to the first ``.``, ``-`` becoming ``_``.
+
+    As kmod does (``shared/util.c: path_to_modname``).
+    """
+    return os.path.basename(path).partition(".")[0].replace("-", "_")
+
+
+class ModuleImage:
+    """A kernel module file; each attribute reads what it needs and keeps the answer.
+
+    Attributes raise ``FormatError`` where the file is not what it claims to be. An image made by
+    ``open`` keeps the file open for as long as it lives (or until ``close``), unless packed.
+    """
+
+    def __init__(self, source: Source, compression: Compression = Compression.NONE) -> None:
+        self._source = source
+        self.path = source.path
+        self.compression = compression
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> ModuleImage:
+        """Return the module in the file ``path``, packed or not."""
+        source = FileSource(os.fspath(path))
+        if packing.detect(source.read(0, min(6, source.size))) is Compression.NONE:
+            return cls(source)
+        data = source.read(0, source.size)
+        source.close()
+        return cls.from_bytes(data, source.path)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: str = "<bytes>") -> ModuleImage:
+        """Return the module in ``data``, packed or not; ``path`` is for its name and messages."""
+        unpacked = packing.decompress(data, path=path)
+        return cls(BytesSource(unpacked, path), packing.detect(data))
+
+    def close(self) -> None:
+        """Close the file, if there is one; attributes not read yet can then not be read."""
+        if isinstance(self._source, FileSource):
+            self._source.close()
+
+    @property
+    def name(self) -> str:
+        """The module's name, from its file name."""
+        return name_of(self.path)
+
+    @property
+    def payload(self) -> bytes:
+        """The whole unpacked file, signature included: what the kernel is given."""
+        return self._source.read(0, self._source.size)
+
+    @functools.cached_property
+    def elf(self) -> ElfFile:
+        """The ELF file."""
+        return ElfFile(self._source)
+
+    @functools.cached_property
+    def modinfo(self) -> modinfo.ModInfo:
+        """The fields of ``.modinfo``, in file order."""
+        return modinfo.parse(self.elf.named_data(".modinfo"))
+
+    @functools.cached_property
+    def vermagic(self) -> vermagic.Vermagic | None:
+        """The version magic, ``None`` where the module has none."""
+        text = self.modinfo.get("vermagic")
+        return None if text is None else vermagic.parse(text)
+
+    @functools.cached_property
+    def exports(self) -> tuple[symbols.Export, ...]:
+        """The symbols it offers."""
+        return symbols.exports(self.elf)
+
+    @functools.cached_property
+    def imports(self) -> tuple[symbols.Import, ...]:
+        """The symbols it needs, in symbol-table order."""
+        return symbols.imports(self.elf)
+
+    @functools.cached_property
+    def versions(self) -> tuple[tuple[str, int], ...]:
+        """The CRCs it was built against, ``module_layout``'s among them, in file order."""
+        return symbols.versions(self.elf)
+
+    @functools.cached_property
+    def depends(self) -> tuple[str, ...]:
+        """The modules it says it needs, in its order."""
+        return tuple(name for name in (self.modinfo.get("depends") or "").split(",") if name)
+
+    @property
+    def licence(self) -> str | None:
+        """The value of MODULE_LICENSE."""
+        return self.modinfo.get("license")
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The values of MODULE_ALIAS and of the device tables."""
+        return self.modinfo.all("alias")
+
+    @property
+    def softdeps(self) -> tuple[str, ...]:
+        """The values of MODULE_SOFTDEP, as written."""
+        return self.modinfo.all("softdep")

@@ -1,0 +1,63 @@
+"""Relocation entries: where the kernel's linker will write what.
+
+Source: the System V gABI; applied by ``arch/*/kernel/module.c: apply_relocate[_add]``. MIPS64
+packs three types into one entry (``arch/mips/include/asm/elf.h: Elf64_Mips_Rela``).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from lkm.module.elf import ElfFile, Section, SectionType
+
+EM_MIPS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """One entry: ``offset`` bytes into the section, ``symbol`` an index into the symbol table.
+
+    ``addend`` is ``None`` in a REL entry, whose addend lies in the bytes to be relocated.
+    """
+
+    offset: int
+    type: int
+    symbol: int
+    addend: int | None
+
+
+def entries(elf: ElfFile, section: Section) -> Iterator[Relocation]:
+    """Return the entries of a section of type REL or RELA, in file order."""
+    explicit = section.type == SectionType.RELA
+    wide = elf.header.bits == 64
+    form = struct.Struct(elf.byte_order + ("QQq" if wide else "IIi")[: 3 if explicit else 2])
+    data = elf.data(section)
+    split = _split_for(elf)
+    for offset, info, *addend in form.iter_unpack(data[: len(data) // form.size * form.size]):
+        symbol, kind = split(info)
+        yield Relocation(offset, kind, symbol, addend[0] if addend else None)
+
+
+def relocation_sections(elf: ElfFile) -> Iterator[Section]:
+    """Return the REL and RELA sections, in file order."""
+    return (s for s in elf.sections if s.type in (SectionType.REL, SectionType.RELA))
+
+
+def of_section(elf: ElfFile, target: Section) -> Iterator[Relocation]:
+    """Return the entries that apply to ``target``, in file order."""
+    for section in relocation_sections(elf):
+        if section.info == target.index:
+            yield from entries(elf, section)
+
+
+def _split_for(elf: ElfFile) -> Callable[[int], tuple[int, int]]:
+    if elf.header.bits == 32:
+        return lambda info: (info >> 8, info & 0xFF)
+    if elf.header.machine == EM_MIPS and elf.header.little_endian:
+        # The symbol is a 32-bit word of its own, the type the last byte.
+        return lambda info: (info & 0xFFFFFFFF, info >> 56)
+    if elf.header.machine == EM_MIPS:
+        return lambda info: (info >> 32, info & 0xFF)
+    return lambda info: (info >> 32, info & 0xFFFFFFFF)

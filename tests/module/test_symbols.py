@@ -1,0 +1,57 @@
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.support.kernels import kernel_files
+
+from lkm.module.image import ModuleImage
+
+NAMES = ("scsi_mod", "e1000e", "nvme", "usbcore", "mac80211", "idxd", "intel_vsec", "dummy")
+
+
+def distribution_module(name: str) -> Path:
+    return next(kernel_files().modules.rglob(f"{name}.ko"))
+
+
+def symvers() -> dict[tuple[str, str], tuple[int, str, str]]:
+    """(module path, symbol) → CRC, export type and namespace, as the kernel's build wrote them."""
+    table = {}
+    for line in (kernel_files().headers / "Module.symvers").read_text().splitlines():
+        crc, symbol, module, kind, namespace = (line + "\t").split("\t")[:5]
+        table[module, symbol] = int(crc, 16), kind, namespace
+    return table
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exports_are_those_of_module_symvers(name: str) -> None:
+    path = distribution_module(name)
+    key = str(path.relative_to(kernel_files().modules / "kernel"))[:-3]
+    expected = {s: value for (module, s), value in symvers().items() if module == key}
+    ours = {
+        e.name: (e.crc, "EXPORT_SYMBOL_GPL" if e.gpl else "EXPORT_SYMBOL", e.namespace)
+        for e in ModuleImage.open(path).exports
+    }
+    assert ours == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_imports_are_what_nm_finds_undefined(name: str) -> None:
+    path = distribution_module(name)
+    listed = subprocess.run(["nm", "-pu", path], capture_output=True, check=True, text=True)
+    expected = [tuple(line.split()) for line in listed.stdout.splitlines()]
+    ours = ModuleImage.open(path).imports
+    assert [("w" if i.weak else "U", i.name) for i in ours] == expected
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wanted_crcs_are_what_modprobe_dumps(name: str) -> None:
+    path = distribution_module(name)
+    dump = subprocess.run(
+        ["modprobe", "--dump-modversions", path], capture_output=True, check=True, text=True
+    )
+    expected = {
+        line.split("\t")[1]: int(line.split("\t")[0], 16) for line in dump.stdout.split("\n")[:-1]
+    }
+    image = ModuleImage.open(path)
+    assert dict(image.versions) == expected
+    assert {i.name: i.crc for i in image.imports}.items() <= expected.items()
