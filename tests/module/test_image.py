@@ -2,11 +2,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.kernels import kernel_files
 
 from lkm.errors import FormatError
 from lkm.module.compression import Compression, compress
 from lkm.module.image import ModuleImage, name_of
+from tests.support.kernels import kernel_files
 
 
 def distribution_module(name: str) -> Path:

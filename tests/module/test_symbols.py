@@ -2,9 +2,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.kernels import kernel_files
 
 from lkm.module.image import ModuleImage
+from tests.support.kernels import kernel_files
 
 NAMES = ("scsi_mod", "e1000e", "nvme", "usbcore", "mac80211", "idxd", "intel_vsec", "dummy")
 
