@@ -7,6 +7,7 @@ a kernel that died raises ``KernelDiedError``. Paths are the target kernel's.
 
 from __future__ import annotations
 
+import errno
 import stat
 from dataclasses import dataclass
 from typing import Protocol
@@ -72,6 +73,26 @@ class Syscalls(Protocol):
         """read(2)."""
         ...
 
+    def read_records(self, descriptor: int, size: int = 8192) -> list[bytes]:
+        """Call read(2) until it would block or ends, and return what each call gave.
+
+        This is how /dev/kmsg is read: one record a call. A record lost to the ring buffer (EPIPE)
+        is passed over; the gap shows in the sequence numbers.
+        """
+        records: list[bytes] = []
+        while True:
+            try:
+                data = self.read(descriptor, size)
+            except OSError as error:
+                if error.errno == errno.EPIPE:
+                    continue
+                if error.errno == errno.EAGAIN:
+                    return records
+                raise
+            if not data:
+                return records
+            records.append(data)
+
     def write(self, descriptor: int, data: bytes) -> int:
         """write(2); may write less than it was given."""
         ...
@@ -121,6 +142,10 @@ class Syscalls(Protocol):
     def bind(self, descriptor: int, address: bytes) -> None:
         """bind(2); ``address`` is the raw ``struct sockaddr``."""
         ...
+
+    def syslog(self, action: int, size: int = 0) -> bytes:
+        """syslog(2), for the actions that fill a buffer of ``size`` bytes; ENOSYS where absent."""
+        raise OSError(errno.ENOSYS, "syslog")
 
     def init_module(self, image: bytes, parameters: str) -> Outcome:
         """init_module(2), in a task of its own, so that an oops costs only that task."""

@@ -1,0 +1,64 @@
+"""From ``live``, ``vm``, ``vm:RELEASE``, ``emulated`` or ``emulated:RELEASE`` to a Kernel."""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+from lkm.errors import NotFoundError, UsageError
+from lkm.kernel.kernel import Kernel
+from lkm.tree import kernels
+from lkm.tree.kernels import KnownKernel
+
+CHOICES = "live, vm[:RELEASE] or emulated[:RELEASE]"
+
+
+def open_kernel(
+    where: str = "live", *, command_line: str = "", cpus: int = 1, memory: int = 256
+) -> Kernel:
+    """Open a kernel to load modules into.
+
+    ``where`` is ``live``, ``vm`` or ``emulated``; the latter two may name a release or a series
+    (``vm:6.1.0-56-amd64``, ``emulated:6.12``). ``command_line`` is added to that kernel's own;
+    ``cpus`` and ``memory`` (MiB) are a virtual machine's. Raises UsageError for any other word,
+    NotFoundError when the kernel is not here, ToolError when a program or package is missing.
+    """
+    kind, _, release = where.partition(":")
+    if kind == "live" and not release:
+        # Each kind is imported when it is asked for: Unicorn alone costs 100 ms.
+        from lkm.kernel.live import LiveSyscalls
+
+        return Kernel(LiveSyscalls())
+    if kind == "vm":
+        open_vm = importlib.import_module("lkm.kernel.vm.machine").open_machine
+        known = choose(release)
+        return Kernel(open_vm(known, command_line=command_line, cpus=cpus, memory=memory))
+    if kind == "emulated":
+        open_emulated = importlib.import_module("lkm.kernel.emulated").open_machine
+        known = choose(release)
+        return Kernel(open_emulated(known.vmlinuz, root=known.root, command_line=command_line))
+    raise UsageError(f"{where!r} names no kernel", hint=f"one of: {CHOICES}")
+
+
+def choose(release: str = "") -> KnownKernel:
+    """Return the kernel to boot, one whose image is here.
+
+    Without a release: the running kernel if its image can be read, else the newest known.
+    """
+    if release:
+        kernel = kernels.find(release)
+        if not _bootable(kernel):
+            raise NotFoundError(
+                f"the image of kernel {kernel.release} cannot be read",
+                hint=f"fetch a copy: lkm kernels fetch {kernel.release}",
+            )
+        return kernel
+    here = [kernel for kernel in kernels.known() if _bootable(kernel)]
+    if not here:
+        raise NotFoundError("no kernel image is here", hint="fetch one: lkm kernels fetch amd64")
+    running = [kernel for kernel in here if kernel.release == os.uname().release]
+    return (running or here)[-1]
+
+
+def _bootable(kernel: KnownKernel) -> bool:
+    return kernel.vmlinuz is not None and os.access(kernel.vmlinuz, os.R_OK)
