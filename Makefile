@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-.PHONY: all check format test test-full demo bench docs clean packages
+.PHONY: all check format kernels kernels-full test test-full demo bench clean packages
 all: check test
 
 $(STAMP): pyproject.toml
@@ -17,6 +17,12 @@ $(STAMP): pyproject.toml
 
 packages:
 	tools/packages
+
+kernels: $(STAMP) packages
+	tools/kernels
+
+kernels-full: $(STAMP) packages
+	tools/kernels full
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -29,13 +35,13 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: $(STAMP) packages
+test: kernels
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not full' $(ARGS)
 
-test-full: $(STAMP) packages
+test-full: kernels-full
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-bench: $(STAMP) packages
+bench: kernels
 	$(BIN)/python -m bench $(ARGS)
 
 clean:
