@@ -1,0 +1,1 @@
+"""What a kernel image is: bytes to frozen facts."""

@@ -1,0 +1,201 @@
+"""The kernel as a linked ELF file: sections, segments, and memory by address.
+
+Source of the format: ``include/uapi/linux/elf.h``.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lkm.errors import FormatError, UnsupportedError
+from lkm.vmlinux import payload
+
+MACHINES = {
+    3: "i386",
+    8: "mips",
+    21: "ppc64",
+    22: "s390",
+    40: "arm",
+    62: "x86_64",
+    183: "aarch64",
+    243: "riscv",
+    258: "loongarch",
+}
+_SHT_NOBITS = 8
+_PT_LOAD = 1
+_NT_GNU_BUILD_ID = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section header: name, ``SHT_`` type, ``SHF_`` flags, address; offset and size in bytes."""
+
+    name: str
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A ``PT_LOAD`` program header: where it is in memory (virtual, physical) and in the file."""
+
+    address: int
+    physical: int
+    offset: int
+    file_size: int
+    memory_size: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An ELF note: the owner's name, the type number it gave, and what it holds."""
+
+    owner: str
+    type: int
+    content: bytes
+
+
+class Executable:
+    """An ELF file of class 32 or 64, in either byte order, as it lies in ``data``."""
+
+    def __init__(self, data: bytes, path: str = "") -> None:
+        self.data = data
+        self.path = path
+        if payload.is_arm64_image(data):
+            raise UnsupportedError(
+                f"{path or 'the kernel'} is a raw arm64 Image, which has no section headers",
+                hint="give the vmlinux of the same build",
+            )
+        if data[:4] != b"\x7fELF" or len(data) < 64:
+            raise FormatError("an ELF file", repr(data[:8]), path=path)
+        if data[4] not in (1, 2) or data[5] not in (1, 2):
+            raise FormatError(
+                "ELF class and byte order 1 or 2", repr(data[4:6]), path=path, offset=4
+            )
+        self.pointer_size = 4 * data[4]
+        self.byte_order = "<" if data[5] == 1 else ">"
+        wide = self.pointer_size == 8
+        fields = struct.unpack_from(
+            self.byte_order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"), data, 16
+        )
+        (self.type, self._machine, _, self.entry, self._phoff, self._shoff) = fields[:6]
+        (_, _, _, self._phnum, _, self._shnum, self._shstrndx) = fields[6:]
+
+    @property
+    def machine(self) -> str:
+        """The architecture as ``uname -m`` calls it (``x86_64``), or the ``EM_`` number."""
+        return MACHINES.get(self._machine, str(self._machine))
+
+    @functools.cached_property
+    def sections(self) -> dict[str, Section]:
+        """The sections by name; of several with one name the first."""
+        form = self.byte_order + ("IIQQQQ" if self.pointer_size == 8 else "IIIIII")
+        step = 64 if self.pointer_size == 8 else 40
+        headers = list(self._table("section", form, step, self._shoff, self._shnum))
+        if not headers or self._shstrndx >= len(headers):
+            return {}
+        names = headers[self._shstrndx]
+        strings = self._bytes(names[4], names[5])
+        found: dict[str, Section] = {}
+        for name, kind, flags, address, offset, size in headers:
+            text = _string(strings, name)
+            found.setdefault(text, Section(text, kind, flags, address, offset, size))
+        return found
+
+    @functools.cached_property
+    def segments(self) -> tuple[Segment, ...]:
+        """The ``PT_LOAD`` program headers, in file order."""
+        wide = self.pointer_size == 8
+        form = self.byte_order + ("IIQQQQQ" if wide else "IIIIIII")
+        loads = []
+        for header in self._table("program", form, 56 if wide else 32, self._phoff, self._phnum):
+            if header[0] != _PT_LOAD:
+                continue
+            if wide:
+                _, flags, offset, address, physical, in_file, in_memory = header
+            else:
+                _, offset, address, physical, in_file, in_memory, flags = header
+            loads.append(Segment(address, physical, offset, in_file, in_memory, flags))
+        return tuple(loads)
+
+    @functools.cached_property
+    def notes(self) -> tuple[Note, ...]:
+        """The notes of the ``.notes`` section."""
+        return tuple(_notes(self.content(".notes") or b"", self.byte_order))
+
+    @property
+    def build_id(self) -> str | None:
+        """The GNU build id in hexadecimal, or ``None`` when the linker left none."""
+        for note in self.notes:
+            if note.owner == "GNU" and note.type == _NT_GNU_BUILD_ID:
+                return note.content.hex()
+        return None
+
+    def content(self, section: str) -> bytes | None:
+        """Return the bytes of a section, or ``None`` when there is none of that name."""
+        header = self.sections.get(section)
+        if header is None or header.type == _SHT_NOBITS:
+            return None
+        return self._bytes(header.offset, header.size)
+
+    def offset(self, address: int) -> int:
+        """Return where in ``data`` the byte at a virtual address is."""
+        for segment in self.segments:
+            inside = address - segment.address
+            if 0 <= inside < segment.file_size and segment.offset + inside < len(self.data):
+                return segment.offset + inside
+        raise FormatError("an address inside the kernel", f"{address:#x}", path=self.path)
+
+    def read(self, address: int, size: int) -> bytes:
+        """Return ``size`` bytes from a virtual address."""
+        return self._bytes(self.offset(address), size)
+
+    def string(self, address: int, limit: int = 1024) -> str:
+        """Return the NUL-terminated text at a virtual address, at most ``limit`` bytes long."""
+        start = self.offset(address)
+        end = self.data.find(b"\0", start, start + limit)
+        if end < 0:
+            raise FormatError("a NUL-terminated string", "none", path=self.path, offset=start)
+        return self.data[start:end].decode("utf-8", "replace")
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        if offset + size > len(self.data):
+            raise FormatError(
+                f"{size} bytes", f"{max(len(self.data) - offset, 0)}", path=self.path, offset=offset
+            )
+        return self.data[offset : offset + size]
+
+    def _table(
+        self, what: str, form: str, step: int, offset: int, count: int
+    ) -> Iterator[tuple[int, ...]]:
+        if offset + step * count > len(self.data):
+            raise FormatError(
+                f"{count} {what} headers", "the end of the file", path=self.path, offset=offset
+            )
+        for index in range(count):
+            yield struct.unpack_from(form, self.data, offset + step * index)
+
+
+def _string(strings: bytes, offset: int) -> str:
+    end = strings.find(b"\0", offset)
+    return strings[offset : end if end >= 0 else len(strings)].decode("utf-8", "replace")
+
+
+def _notes(data: bytes, byte_order: str) -> Iterator[Note]:
+    position = 0
+    while position + 12 <= len(data):
+        name_size, size, kind = struct.unpack_from(byte_order + "III", data, position)
+        name_at = position + 12
+        at = name_at + (name_size + 3 & ~3)
+        if at + size > len(data):
+            return
+        owner = data[name_at : name_at + name_size].rstrip(b"\0").decode("ascii", "replace")
+        yield Note(owner, kind, data[at : at + size])
+        position = at + (size + 3 & ~3)
