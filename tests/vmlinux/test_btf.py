@@ -8,12 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.support.kernels import KernelFiles
-from tests.support.vmlinux_writer import BtfWriter
 
 from lkm.errors import FormatError, LkmError, NotFoundError
 from lkm.vmlinux.btf import Btf, Kind
 from lkm.vmlinux.image import open_cached
+from tests.support.kernels import KernelFiles
+from tests.support.vmlinux_writer import BtfWriter
 
 MEMBERS = {
     "struct module": ["state", "list", "name", "mkobj.kobj", "kp", "num_kp", "init", "exit"],

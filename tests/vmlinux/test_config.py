@@ -5,11 +5,11 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from tests.support.kernels import KernelFiles
 
 from lkm.errors import FormatError
 from lkm.vmlinux import config
 from lkm.vmlinux.image import open_cached
+from tests.support.kernels import KernelFiles
 
 TEXT = """#
 # Automatically generated file; DO NOT EDIT.

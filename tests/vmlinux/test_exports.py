@@ -5,13 +5,13 @@ from __future__ import annotations
 import struct
 
 import pytest
-from tests.support import vmlinux_writer as writer
-from tests.support.kernels import KernelFiles
 
 from lkm.errors import FormatError
 from lkm.vmlinux import exports
 from lkm.vmlinux.executable import Executable
 from lkm.vmlinux.image import open_cached
+from tests.support import vmlinux_writer as writer
+from tests.support.kernels import KernelFiles
 
 BASE = writer.BASE
 STRINGS, TABLE, CRCS = BASE + 0x1000, BASE + 0x2000, BASE + 0x3000

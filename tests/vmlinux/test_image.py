@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support import vmlinux_writer as writer
-from tests.support.kernels import KernelFiles
-from tests.support.vmlinux_writer import BASE
 
 from lkm import files
 from lkm.errors import FormatError, LkmError, NotFoundError, UnsupportedError
 from lkm.vmlinux.executable import Executable
 from lkm.vmlinux.image import VmlinuxImage, open_cached
+from tests.support import vmlinux_writer as writer
+from tests.support.kernels import KernelFiles
+from tests.support.vmlinux_writer import BASE
 
 BANNER = b"Linux version 6.1.0-test (me@here) (gcc) #1 SMP Debian\n\0"
 

@@ -6,14 +6,14 @@ import random
 from pathlib import Path
 
 import pytest
-from tests.support.kernels import KernelFiles
-from tests.support.vmlinux_writer import BASE, KallsymsTables
 
 from lkm import files
 from lkm.errors import LkmError, NotFoundError
 from lkm.vmlinux import kallsyms
 from lkm.vmlinux.image import open_cached
 from lkm.vmlinux.symbols import Symbols
+from tests.support.kernels import KernelFiles
+from tests.support.vmlinux_writer import BASE, KallsymsTables
 
 LAYOUTS = ("6.1", "6.2", "6.4")
 

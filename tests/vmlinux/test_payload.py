@@ -15,12 +15,12 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.support import vmlinux_writer as writer
-from tests.support.kernels import KernelFiles
 
 from lkm import files
 from lkm.errors import FormatError, LkmError, UnsupportedError
 from lkm.vmlinux import payload
+from tests.support import vmlinux_writer as writer
+from tests.support.kernels import KernelFiles
 
 KERNEL = writer.elf({".rodata": (writer.BASE, b"a kernel " * 4000)})
 
