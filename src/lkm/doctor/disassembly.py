@@ -100,5 +100,7 @@ def _parse(text: str, start: int, fault: int) -> tuple[Instruction, ...]:
                 found[-1] = Instruction(last.offset, last.data + data, last.text, last.fault)
         elif found and (match := _RELOCATION.match(line)):
             last = found[-1]
-            found[-1] = Instruction(last.offset, last.data, f"{last.text}  # {match[2]}", last.fault)
+            found[-1] = Instruction(
+                last.offset, last.data, f"{last.text}  # {match[2]}", last.fault
+            )
     return tuple(found)

@@ -36,7 +36,7 @@ class Location:
     """``function+offset/size [module]``; ``module`` is empty for the kernel itself.
 
     ``size`` is the distance to the next symbol, 0 when not given; ``address`` where the log has
-    it. ``reliable`` is false for what the unwinder marked with ``?``: a value that lay on the stack.
+    it. ``reliable`` is false for what the unwinder marked with ``?``: it only lay on the stack.
     """
 
     function: str
@@ -372,7 +372,7 @@ def _code(words: Sequence[str]) -> Code:
 
 
 def _linked(text: str) -> tuple[LinkedModule, ...]:
-    names = text.split(" [last unloaded:")[0]
+    names = text.split(" [last unloaded:", maxsplit=1)[0]
     return tuple(LinkedModule(*found) for found in _MODULE.findall(names))
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lkm.errors import ToolError, missing_extra
-from lkm.module.elf import ElfFile, Symbol
+from lkm.module.elf import SHN_LORESERVE, ElfFile, ObjectType, Symbol
 
 _TIMEOUT = 60.0
 
@@ -42,7 +42,7 @@ def find_symbol(elf: ElfFile, function: str, offset: int, size: int) -> Symbol |
     candidates = [
         symbol
         for symbol in elf.symbols
-        if symbol.name == function and 0 < symbol.section_index < 0xFF00
+        if symbol.name == function and 0 < symbol.section < SHN_LORESERVE
     ]
     fitting = [symbol for symbol in candidates if not symbol.size or offset < symbol.size]
     return min(fitting or candidates, key=lambda s: abs(size - s.size), default=None)
@@ -56,13 +56,19 @@ def lookup(path: Path, elf: ElfFile, symbol: Symbol, offset: int) -> tuple[Sourc
     Raises:
         ToolError: neither addr2line nor pyelftools is installed, or addr2line failed.
     """
-    section = elf.sections[symbol.section_index].name if elf.is_relocatable else ""
+    section = _section_name(elf, symbol)
     address = symbol.value + offset
     if tool := shutil.which("addr2line"):
         found = _addr2line(tool, path, section, address)
     else:
         found = _pyelftools(path, symbol, address)
     return tuple(_with_text(line) for line in found)
+
+
+def _section_name(elf: ElfFile, symbol: Symbol) -> str:
+    """Return the section an address counts from: none in a linked file such as vmlinux."""
+    relocatable = elf.header.type == ObjectType.RELOCATABLE
+    return elf.section_at(symbol.section).name if relocatable else ""
 
 
 def _addr2line(tool: str, path: Path, section: str, address: int) -> list[SourceLine]:
@@ -100,7 +106,7 @@ def _pyelftools(path: Path, symbol: Symbol, address: int) -> list[SourceLine]:
         error.hint += ", or install addr2line (package binutils)"
         raise error from None
     data = bytearray(path.read_bytes())
-    base = _spread_sections(data, symbol.section_index)
+    base = _spread_sections(data, symbol.section)
     dwarf_owner = ELFFile(io.BytesIO(bytes(data)))
     if not dwarf_owner.has_dwarf_info(strict=True):
         return []

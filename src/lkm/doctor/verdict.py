@@ -81,7 +81,9 @@ def in_words(oops: Oops) -> str:
     if "NULL pointer" in oops.title:
         return _null_pointer(oops)
     if oops.fault_address is not None and "page fault" in " ".join((oops.title, *oops.details)):
-        return f"{_access(oops)} {oops.fault_address:#x}, where no memory is mapped{_poisoned(oops)}"
+        return (
+            f"{_access(oops)} {oops.fault_address:#x}, where no memory is mapped{_poisoned(oops)}"
+        )
     if "general protection" in oops.title:
         return "an address that cannot exist was used, or a privileged thing done" + _poisoned(oops)
     if "NX-protected" in oops.title:
@@ -155,7 +157,9 @@ def _note(name: str, value: int, modules: Sequence[ModuleRange]) -> RegisterNote
 def frames(oops: Oops) -> tuple[Location, ...]:
     """Return where it happened and the callers, without the kernel's own reporting on top."""
     trace = list(oops.trace)
-    while trace and trace[0].function.split(".")[0].startswith(_REPORTERS):
+    while trace and (
+        trace[0].function.split(".")[0].startswith(_REPORTERS) or not trace[0].function
+    ):
         trace.pop(0)
     place = oops.location
     return (place, *trace) if place is not None else tuple(trace)

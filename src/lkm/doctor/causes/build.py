@@ -26,9 +26,7 @@ def modpost_gpl(module: str, symbol: str) -> Finding:
         "and its MODULE_LICENSE is not GPL-compatible",
         module=module,
         subject=symbol,
-        fixes=(
-            Fix('state a GPL-compatible licence, if it is under one: MODULE_LICENSE("GPL");'),
-        ),
+        fixes=(Fix('state a GPL-compatible licence, if it is under one: MODULE_LICENSE("GPL");'),),
     )
 
 
@@ -95,16 +93,11 @@ def api_drift(what: str, place: str = "") -> Finding:
     return Finding(
         "api-changed",
         Severity.FATAL,
-        f"the source does not fit this kernel: {what}",
+        f"the source does not fit this kernel, whose interface changed: {what}",
         subject=what,
         evidence=(Evidence("at", place),) if place else (),
-        fixes=(
-            Fix("take a newer version of the driver, or one for this kernel's release"),
-            Fix("or adapt the source; which kernels have the name", (f"lkm doctor --symbol {what.split()[-1]}",)),
-        )
-        if " " not in what
-        else (Fix("take a newer version of the driver, or adapt the source to this kernel"),),
-    )  # fmt: skip
+        fixes=(Fix("take a newer version of the driver, or adapt the source to this kernel"),),
+    )
 
 
 def dkms_build(module: str, release: str, log: str = "") -> Finding:

@@ -18,7 +18,13 @@ def _fix(module: str, parameter: str) -> Fix:
 
 
 def invalid(
-    module: str, parameter: str, value: str, *, errno: int = EINVAL, kind: str = "", source: str = ""
+    module: str,
+    parameter: str,
+    value: str,
+    *,
+    errno: int = EINVAL,
+    kind: str = "",
+    source: str = "",
 ) -> Finding:
     """The value is not of the parameter's type, or out of its range (ERANGE)."""
     evidence = [Evidence("given", f"{parameter}={value}" if value else parameter, source)]

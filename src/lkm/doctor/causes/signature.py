@@ -7,6 +7,7 @@ Source: ``kernel/module/signing.c: module_sig_check``, ``kernel/module_signature
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from errno import EBADMSG, EKEYREJECTED, ENOPKG, EPERM
 
 from lkm.doctor.finding import Evidence, Finding, Fix, Severity
@@ -105,6 +106,19 @@ def tampered(module: str = "", path: str = "", signer: str = "") -> Finding:
     )
 
 
+def refused(module: str) -> Finding:
+    """EKEYREJECTED alone: with enforcement the kernel logs a line, for a changed module none."""
+    base = tampered(module)
+    return replace(
+        base,
+        name="signature-refused",
+        cause="the module was changed after it was signed (then the kernel logs nothing), "
+        "or only signed modules may load here and this one is unsigned or signed with an unknown "
+        "key (then it logs `Loading of … is rejected')",
+        fixes=(*base.fixes, sign_and_enrol()),
+    )
+
+
 def broken(module: str, path: str, what: str, message: str = "") -> Finding:
     """The appended signature cannot be read."""
     file = shlex.quote(path) if path else "MODULE.ko"
@@ -116,12 +130,14 @@ def broken(module: str, path: str, what: str, message: str = "") -> Finding:
         message,
         module=module,
         fixes=(
-            Fix("take it off, and sign again where that is needed", (f"lkm strip-signature {file}",)),
+            Fix(
+                "take it off, and sign again where that is needed", (f"lkm strip-signature {file}",)
+            ),
         ),
     )
 
 
-def wrong_options(module: str, path: str = "", why: str = "has authattrs") -> Finding:
+def wrong_options(module: str = "", path: str = "", why: str = "has authattrs") -> Finding:
     """A PKCS#7 of a form the kernel refuses: it was made with the wrong options."""
     file = shlex.quote(path) if path else "MODULE.ko"
     return Finding(

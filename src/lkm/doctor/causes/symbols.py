@@ -133,6 +133,7 @@ def wrong_crc(
     symbol: str,
     wanted: int | None = None,
     have: int | None = None,
+    *,
     provider: str = "",
     release: str = "",
 ) -> Finding:
@@ -178,7 +179,7 @@ def namespace(module: str, symbol: str, name: str, *, fatal: bool = True) -> Fin
         evidence=(Evidence("namespace", name),),
         fixes=(
             Fix(
-                f'add the import to the source and rebuild: MODULE_IMPORT_NS({name}); '
+                f"add the import to the source and rebuild: MODULE_IMPORT_NS({name}); "
                 f'(MODULE_IMPORT_NS("{name}"); since Linux 6.13)'
             ),
         ),

@@ -20,9 +20,7 @@ def directory_gone(release: str, directory: str, others: Sequence[str] = ()) -> 
         evidence=tuple(evidence),
         fixes=(
             Fix("reboot into the kernel that is installed", ("sudo reboot",)),
-            Fix(
-                "or install this one's modules", (f"sudo apt-get install linux-image-{release}",)
-            ),
+            Fix("or install this one's modules", (f"sudo apt-get install linux-image-{release}",)),
         ),
     )
 
@@ -70,7 +68,10 @@ def not_found(
                     f"find /lib/modules/{kernel} -name '*{module}*'",
                 ),
             ),
-            Fix("a module of DKMS: build it for this kernel", (f"sudo dkms autoinstall -k {kernel}",)),
+            Fix(
+                "a module of DKMS: build it for this kernel",
+                (f"sudo dkms autoinstall -k {kernel}",),
+            ),
             Fix(
                 "a distribution's module: install the package with the rest of the modules",
                 (f"apt-cache search linux-modules-extra-{kernel}",),
