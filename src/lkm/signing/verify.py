@@ -1,0 +1,214 @@
+"""Whether a kernel that trusts given keys takes a module's signature, and what it would answer.
+
+Source: ``kernel/module/signing.c: module_sig_check``, ``crypto/asymmetric_keys/pkcs7_verify.c:
+pkcs7_verify``, ``pkcs7_trust.c: pkcs7_validate_trust``. Certificates inside a message, which
+``sign-file`` never puts there, are not followed as a chain.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from lkm.errors import FormatError
+from lkm.module import signature
+from lkm.signing import pkcs7, publickey
+from lkm.signing.keyring import Keyring
+from lkm.signing.pkcs7 import SignerInfo
+
+
+class Verdict(Enum):
+    """What a signature is worth to a kernel; the value is the word used in JSON."""
+
+    VALID = "valid"
+    UNSIGNED = "unsigned"
+    UNKNOWN_KEY = "unknown-key"
+    UNSUPPORTED = "unsupported"
+    TAMPERED = "tampered"
+    WRONG_OPTIONS = "wrong-options"
+    MALFORMED = "malformed"
+
+
+class Enforcement(Enum):
+    """How strict a kernel is; ``SIGNATURES`` is ``sig_enforce``, which Secure Boot sets too."""
+
+    NONE = "none"
+    SIGNATURES = "sig_enforce"
+    LOCKDOWN = "lockdown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The verdict on one module.
+
+    ``signer`` is the issuer's name, ``serial`` and ``key_id`` hex (one is empty), ``trusted_by``
+    where the key is from, ``reason`` a sentence for every verdict but ``VALID``.
+    """
+
+    path: str
+    verdict: Verdict
+    reason: str = ""
+    signer: str = ""
+    serial: str = ""
+    key_id: str = ""
+    digest: str = ""
+    key_algorithm: str = ""
+    trusted_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the kernel says to a load: errno (0: loads), log line, whether taint E is set.
+
+    In ``log``, ``<comm>`` stands for the loading task's name.
+    """
+
+    errno: int
+    log: str = ""
+    taints: bool = False
+
+
+_SOFT = {
+    Verdict.UNSIGNED: "unsigned module",
+    Verdict.UNSUPPORTED: "module with unsupported crypto",
+    Verdict.UNKNOWN_KEY: "module with unavailable key",
+}
+_FATAL = {
+    Verdict.TAMPERED: errno.EKEYREJECTED,
+    Verdict.WRONG_OPTIONS: errno.EKEYREJECTED,
+    Verdict.MALFORMED: errno.EBADMSG,
+}
+_LOCKDOWN = "Lockdown: <comm>: unsigned module loading is restricted; see man kernel_lockdown.7"
+
+
+def answer(verdict: Verdict, enforcement: Enforcement) -> Answer:
+    """Return what a kernel under ``enforcement`` answers to a module of this ``verdict``.
+
+    An unsigned or unknown signature is refused only when enforced; any other fault is fatal
+    always, and most leave no line in the log.
+    """
+    if verdict is Verdict.VALID:
+        return Answer(0)
+    if verdict in _FATAL:
+        return Answer(_FATAL[verdict])
+    if enforcement is Enforcement.SIGNATURES:
+        return Answer(errno.EKEYREJECTED, f"Loading of {_SOFT[verdict]} is rejected")
+    if enforcement is Enforcement.LOCKDOWN:
+        return Answer(errno.EPERM, _LOCKDOWN)
+    return Answer(0, taints=True)
+
+
+def verify(data: bytes, keyring: Keyring, path: str = "") -> Verification:
+    """Return the verdict on the module ``data`` (uncompressed) of a kernel trusting ``keyring``.
+
+    Damaged signatures are a verdict (``MALFORMED``), not an error.
+    """
+    try:
+        appended = signature.read(data, path)
+        if appended is None:
+            return Verification(path, Verdict.UNSIGNED, "no signature is appended")
+        if not appended.is_pkcs7:
+            reason = f"signature type {appended.id_type} is not PKCS#7 (ENOPKG)"
+            return Verification(path, Verdict.UNSUPPORTED, reason)
+        if not appended.is_clean:
+            reason = "the trailer has non-zero fields where PKCS#7 leaves zeros"
+            return Verification(path, Verdict.MALFORMED, reason)
+        message = pkcs7.parse(appended.blob, path)
+    except FormatError as error:
+        reason = f"expected {error.expected}, found {error.found}"
+        return Verification(path, Verdict.MALFORMED, reason)
+    fault = _fault(message)
+    if fault:
+        return _about(message, path, *fault)
+    content = memoryview(data)[: appended.content_length]
+    return _trust(message, content, keyring, path)
+
+
+def _fault(message: pkcs7.SignedData) -> tuple[Verdict, str] | None:
+    """Return what the kernel refuses before it looks at any key."""
+    if message.has_content:
+        return Verdict.MALFORMED, "the data is inside the message, not detached"
+    if not message.is_data:
+        return (
+            Verdict.WRONG_OPTIONS,
+            f"content type {message.content_type} is not pkcs7-data",
+        )
+    if any(signer.has_attributes for signer in message.signers):
+        return (
+            Verdict.WRONG_OPTIONS,
+            "signed attributes are present (sign without: openssl cms -noattr)",
+        )
+    return None
+
+
+def _about(
+    message: pkcs7.SignedData, path: str, verdict: Verdict, reason: str = ""
+) -> Verification:
+    if not message.signers:
+        return Verification(path, verdict, reason)
+    return _described(message.signers[0], path, verdict, reason)
+
+
+def _described(
+    signer: SignerInfo, path: str, verdict: Verdict, reason: str = "", source: str = ""
+) -> Verification:
+    return Verification(
+        path,
+        verdict,
+        reason,
+        signer.issuer_name,
+        signer.serial.hex(),
+        signer.key_id.hex(),
+        signer.digest,
+        signer.key_algorithm,
+        source,
+    )
+
+
+def _trust(
+    message: pkcs7.SignedData, content: memoryview, keyring: Keyring, path: str
+) -> Verification:
+    """Try the signers in turn: a trusted one decides, an unknown one leaves it to the next."""
+    result = Verification(path, Verdict.UNSUPPORTED, "the message has no signer (ENOPKG)")
+    for signer in message.signers:
+        found = _trust_one(signer, content, keyring, path)
+        if found.verdict in (Verdict.VALID, Verdict.TAMPERED):
+            return found
+        if result.verdict is Verdict.UNSUPPORTED:
+            result = found
+    return result
+
+
+def _trust_one(
+    signer: SignerInfo, content: memoryview, keyring: Keyring, path: str
+) -> Verification:
+    unsupported = _unsupported(signer)
+    if unsupported:
+        return _described(signer, path, Verdict.UNSUPPORTED, unsupported)
+    key = keyring.find(signer)
+    if key is None:
+        return _described(signer, path, Verdict.UNKNOWN_KEY, "no trusted key made this signature")
+    public = keyring.public_key(key)
+    if public is None:
+        reason = f"a {key.certificate.algorithm} key cannot be checked here"
+        return _described(signer, path, Verdict.UNSUPPORTED, reason, key.source)
+    digest = hashlib.new(signer.digest, content).digest()
+    if publickey.matches(public, signer.signature, digest, signer.digest):
+        return _described(signer, path, Verdict.VALID, source=key.source)
+    reason = "the content was changed after signing (stripped, patched or damaged)"
+    return _described(signer, path, Verdict.TAMPERED, reason, key.source)
+
+
+def _unsupported(signer: SignerInfo) -> str:
+    if signer.digest not in pkcs7.DIGESTS.values():
+        return f"digest algorithm {signer.digest} is unknown"
+    if signer.key_algorithm not in pkcs7.KEY_ALGORITHMS.values():
+        return f"signature algorithm {signer.key_algorithm} is unknown"
+    return ""
+
+
+def with_path(verification: Verification, path: str) -> Verification:
+    """Return ``verification`` said of the file ``path``."""
+    return replace(verification, path=path)
