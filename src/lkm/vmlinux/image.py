@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lkm.errors import FormatError, LkmError, NotFoundError
-from lkm.vmlinux import config, exports, kallsyms, payload
+from lkm.vmlinux import certificates, config, exports, kallsyms, payload
 from lkm.vmlinux.btf import Btf
 from lkm.vmlinux.cache import FactStore
 from lkm.vmlinux.executable import Executable
@@ -90,6 +90,13 @@ class VmlinuxImage:
         """The kernel's types; ``btf.offset("task_struct", "pid")``."""
         return self._fact(
             "btf", lambda: Btf(self._btf_section(), path=self.path), Btf.to_bytes, Btf.from_bytes
+        )
+
+    @functools.cached_property
+    def certificates(self) -> bytes:
+        """The DER certificates built in, one after the other; ``b""`` when there are none."""
+        return self._fact(
+            "certificates", lambda: certificates.read(self.elf, self.kallsyms), bytes, bytes
         )
 
     @functools.cached_property
