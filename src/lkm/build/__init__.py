@@ -1,1 +1,0 @@
-"""How a .ko comes to be."""

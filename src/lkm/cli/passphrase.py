@@ -1,0 +1,43 @@
+"""Where a passphrase comes from: a file, the environment, a prompt; never the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+VARIABLE = "KBUILD_SIGN_PIN"  # kbuild's own, which sign-file reads too
+
+option = click.option(
+    "--passphrase-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help=f"Read the key's passphrase from this file (else ${VARIABLE}, else a prompt).",
+)
+
+
+def given(passphrase_file: str | None) -> bytes | None:
+    """Return the passphrase in the file (its first line) or the environment, else ``None``."""
+    if passphrase_file:
+        return Path(passphrase_file).read_bytes().partition(b"\n")[0]
+    value = os.environ.get(VARIABLE)
+    return os.fsencode(value) if value else None
+
+
+def can_ask() -> bool:
+    """Whether somebody is there to type one."""
+    return sys.stdin.isatty()
+
+
+def ask(what: str, *, confirm: bool = False) -> bytes:
+    """Ask for a passphrase on the terminal, twice with ``confirm``; it may be empty then."""
+    text: str = click.prompt(
+        what,
+        hide_input=True,
+        err=True,
+        default="" if confirm else None,
+        show_default=False,
+        confirmation_prompt=confirm,
+    )
+    return text.encode()

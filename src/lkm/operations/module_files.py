@@ -1,0 +1,97 @@
+"""Module files named on a command line, and files rewritten with all they had."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from lkm import files
+from lkm.errors import FormatError, LkmError, NotFoundError
+from lkm.module import compression
+from lkm.module.compression import Compression
+from lkm.module.elf import ElfFile, ObjectType
+from lkm.module.source import BytesSource
+
+_SUFFIXES = tuple(f".ko{packed.suffix}" for packed in Compression)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleFile:
+    """A module file: its path, and the part of it below the directory it was found in."""
+
+    path: str
+    relative: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why nothing was done with one file; ``hint`` says what to do next."""
+
+    path: str
+    message: str
+    hint: str = ""
+
+
+def find(paths: Iterable[str | os.PathLike[str]]) -> tuple[ModuleFile, ...]:
+    """Return the files ``paths``, and for a directory all modules below it, sorted.
+
+    Raises ``NotFoundError`` for a directory without modules.
+    """
+    found: list[ModuleFile] = []
+    for path in [os.fspath(path) for path in paths]:
+        if not os.path.isdir(path):
+            found.append(ModuleFile(path, os.path.basename(path)))
+            continue
+        below = sorted(_walk(path))
+        if not below:
+            raise NotFoundError(f"{path}: no module below this directory")
+        found += [ModuleFile(os.path.join(path, name), name) for name in below]
+    return tuple(found)
+
+
+def _walk(directory: str) -> Iterator[str]:
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            if name.endswith(_SUFFIXES):
+                yield os.path.relpath(os.path.join(folder, name), directory)
+
+
+def read(path: str) -> tuple[bytes, Compression]:
+    """Return the unpacked bytes of the module file ``path`` and how it was packed."""
+    with open(path, "rb") as file:
+        data = file.read()
+    return compression.decompress(data, path=path), compression.detect(data)
+
+
+def check_is_module(data: bytes, path: str) -> None:
+    """Raise ``FormatError`` unless ``data`` is a relocatable ELF file with a ``.modinfo``."""
+    elf = ElfFile(BytesSource(data, path))
+    if elf.header.type != ObjectType.RELOCATABLE or elf.section(".modinfo") is None:
+        raise FormatError(
+            "a kernel module",
+            "an ELF file of another kind",
+            path=path,
+            hint="a module is the .ko that kbuild makes, not an object (.o) or a program",
+        )
+
+
+def write(source: str, target: str, data: bytes, packed: Compression) -> None:
+    """Write ``data``, packed as ``packed``, to ``target`` with the mode and owner of ``source``.
+
+    A symbolic link is followed, so that the file it names is replaced and not the link.
+    """
+    status = os.stat(source)
+    place = os.path.realpath(target)
+    with files.replacing(place, mode=status.st_mode & 0o7777) as stream:
+        stream.write(compression.compress(data, packed))
+        if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(stream.fileno(), status.st_uid, status.st_gid)
+
+
+def failure(path: str, error: Exception) -> Failure:
+    """Return what ``error`` (an ``LkmError`` or ``OSError``) says of ``path``."""
+    if isinstance(error, LkmError):
+        return Failure(path, str(error), error.hint)
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return Failure(path, f"{path}: {text}")
