@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _ALIGNMENT = 4
 _TRAILER = "TRAILER!!!"
@@ -15,12 +15,16 @@ _TRAILER = "TRAILER!!!"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One member: its path without a leading slash, mode with file type, content, device."""
+    """One member: its path without a leading slash, mode with file type, content, device.
+
+    ``mtime`` in seconds: Python compares a source's with what its compiled form was made from.
+    """
 
     name: str
     mode: int
     data: bytes = b""
     device: tuple[int, int] = (0, 0)
+    mtime: int = 0
 
 
 def directory(name: str, permissions: int = 0o755) -> Entry:
@@ -28,9 +32,9 @@ def directory(name: str, permissions: int = 0o755) -> Entry:
     return Entry(name, stat.S_IFDIR | permissions)
 
 
-def regular(name: str, data: bytes, permissions: int = 0o644) -> Entry:
+def regular(name: str, data: bytes, permissions: int = 0o644, mtime: int = 0) -> Entry:
     """Return a regular file with ``data`` in it."""
-    return Entry(name, stat.S_IFREG | permissions, data)
+    return Entry(name, stat.S_IFREG | permissions, data, mtime=mtime)
 
 
 def symlink(name: str, target: str) -> Entry:
@@ -46,7 +50,7 @@ def character_device(name: str, major: int, minor: int, permissions: int = 0o600
 def archive(entries: Iterable[Entry]) -> bytes:
     """Return the uncompressed archive of ``entries``, with every missing parent directory added.
 
-    The same entries give the same bytes: all times are zero, inode numbers count from 1.
+    The same entries give the same bytes: times are the entries' own, inode numbers count from 1.
     """
     output = bytearray()
     for inode, entry in enumerate(_with_parents(entries), start=1):
@@ -67,14 +71,14 @@ def _with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
         name = "/".join(parts)
         if not (stat.S_ISDIR(entry.mode) and name in written):
             written.add(name)
-            yield Entry(name, entry.mode, entry.data, entry.device)
+            yield replace(entry, name=name)
 
 
 def _append(output: bytearray, entry: Entry, inode: int) -> None:
     name = entry.name.encode() + b"\0"
-    links, owner, group, time, device, checksum = 1, 0, 0, 0, (0, 0), 0
+    links, owner, group, device, checksum = 1, 0, 0, (0, 0), 0
     fields = (
-        *(inode, entry.mode, owner, group, links, time, len(entry.data)),
+        *(inode, entry.mode, owner, group, links, entry.mtime, len(entry.data)),
         *(*device, *entry.device, len(name), checksum),
     )
     output += b"070701" + b"".join(b"%08x" % field for field in fields) + name

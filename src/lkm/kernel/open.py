@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 
 from lkm.errors import NotFoundError, UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.tree import kernels
 from lkm.tree.kernels import KnownKernel
 
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, and how much of how much is done (of 0: not known)."""
+
 CHOICES = "live, vm[:RELEASE] or emulated[:RELEASE]"
 
 
 def open_kernel(
-    where: str = "live", *, command_line: str = "", cpus: int = 1, memory: int = 256
+    where: str = "live",
+    *,
+    command_line: str = "",
+    cpus: int = 1,
+    memory: int = 256,
+    progress: Progress | None = None,
 ) -> Kernel:
     """Open a kernel to load modules into.
 
     ``where`` is ``live``, ``vm`` or ``emulated``; the latter two may name a release or a series
     (``vm:6.1.0-56-amd64``, ``emulated:6.12``). ``command_line`` is added to that kernel's own;
-    ``cpus`` and ``memory`` (MiB) are a virtual machine's. Raises UsageError for any other word,
+    ``cpus`` and ``memory`` (MiB) are a virtual machine's; ``progress`` is told of a first boot,
+    which takes seconds. Raises UsageError for any other word,
     NotFoundError when the kernel is not here, ToolError when a program or package is missing.
     """
     kind, _, release = where.partition(":")
@@ -30,9 +40,16 @@ def open_kernel(
 
         return Kernel(LiveSyscalls())
     if kind == "vm":
-        open_vm = importlib.import_module("lkm.kernel.vm.machine").open_machine
-        known = choose(release)
-        return Kernel(open_vm(known, command_line=command_line, cpus=cpus, memory=memory))
+        from lkm.kernel.vm.machine import open_machine
+
+        machine = open_machine(
+            choose(release),
+            command_line=command_line,
+            cpus=cpus,
+            memory=memory,
+            progress=progress,
+        )
+        return Kernel(machine)
     if kind == "emulated":
         open_emulated = importlib.import_module("lkm.kernel.emulated").open_machine
         known = choose(release)

@@ -1,0 +1,1 @@
+"""A distribution kernel in QEMU, restored from a snapshot for each use."""

@@ -1,0 +1,176 @@
+"""The guest's first root: the interpreter that runs us, the agent, the modules it needs.
+
+Nothing is looked up by name in the guest, so a file lies where it lies here, and the programs of
+the host need not be there at all.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import lkm
+from lkm.errors import NotFoundError, ToolError
+from lkm.kernel import cpio
+from lkm.module.image import ModuleImage, name_of
+
+_PACKAGE = Path(lkm.__file__).parent
+_GUEST_PACKAGE = "/lkm/src"
+_MODULE_LIST = "lkm/modules.list"
+_WANTED_MODULES = ("virtio_pci", "virtio_console")
+
+AGENT_SOURCES = (
+    *("__init__.py", "errors.py", "kernel/__init__.py", "kernel/syscalls.py", "kernel/live.py"),
+    *("kernel/wire.py", "kernel/guest_process.py", "kernel/agent.py"),
+)
+"""The files of this package that the agent is made of."""
+
+_INIT = """#!{interpreter} -ISB
+import sys
+sys.path.insert(0, {package!r})
+from lkm.kernel.agent import main
+main()
+"""
+
+_LIST_FILES = """
+import sys, traceback
+sys.path.insert(0, {package!r})
+import lkm.kernel.agent, encodings.ascii, encodings.latin_1
+try:
+    raise ValueError
+except ValueError:
+    traceback.format_exc()
+import os
+for module in list(sys.modules.values()):
+    for name in ("__file__", "__cached__"):
+        path = getattr(module, name, None)
+        if path and os.path.exists(path):
+            print(path)
+print(os.__file__)
+"""
+
+_LIBRARY = re.compile(r"^\s*(?:\S+ => )?(/\S+) \(0x", re.MULTILINE)
+
+
+def interpreter() -> str:
+    """Return the path of the interpreter itself, not of a virtual environment's link to it."""
+    return os.path.realpath(sys.executable)
+
+
+@functools.cache
+def identity() -> bytes:
+    """Return what tells this guest from one made by another interpreter or another lkm."""
+    status = os.stat(interpreter())
+    digest = hashlib.blake2b(f"{interpreter()}:{status.st_size}:{status.st_mtime_ns}".encode())
+    for name in (*AGENT_SOURCES, "kernel/vm/guest.py"):
+        digest.update((_PACKAGE / name).read_bytes())
+    return digest.digest()
+
+
+def initramfs(modules: Path | None) -> bytes:
+    """Return the archive of a guest for the kernel whose ``/lib/modules/RELEASE`` is given."""
+    needed = module_closure(modules, _WANTED_MODULES) if modules else []
+    entries = [
+        cpio.character_device("dev/console", 5, 1),
+        *_interpreter_files(),
+        *_module_files(needed),
+        _init(),
+    ]
+    return cpio.archive(entries)
+
+
+def _init() -> cpio.Entry:
+    text = _INIT.format(interpreter=interpreter(), package=_GUEST_PACKAGE)
+    return cpio.regular("init", text.encode(), 0o755)
+
+
+def _module_files(paths: Iterable[Path]) -> Iterator[cpio.Entry]:
+    names = []
+    for path in paths:
+        image = ModuleImage.open(path)
+        names.append(f"/lkm/{image.name}.ko")
+        yield cpio.regular(names[-1].lstrip("/"), image.payload)
+        image.close()
+    yield cpio.regular(_MODULE_LIST, "\n".join(names).encode())
+
+
+def module_closure(modules: Path, wanted: Iterable[str]) -> list[Path]:
+    """Return the files of ``wanted`` and of what they depend on, in load order.
+
+    The modules' own ``depends`` fields are followed, for the tree need not have been indexed. A
+    name without a file is taken for built in.
+    """
+    files = {name_of(path.name): path for path in modules.rglob("*.ko*")}
+    ordered: dict[str, Path] = {}
+
+    def visit(name: str) -> None:
+        path = files.get(name)
+        if path is None or name in ordered:
+            return
+        image = ModuleImage.open(path)
+        for dependency in image.depends:
+            visit(dependency.replace("-", "_"))
+        image.close()
+        ordered[name] = path
+
+    for name in wanted:
+        visit(name)
+    return list(ordered.values())
+
+
+def _interpreter_files() -> Iterator[cpio.Entry]:
+    paths = _imported_files()
+    programs = [interpreter(), *(path for path in paths if path.endswith(".so"))]
+    yield from (_copy(path, path) for path in sorted({*programs, *_libraries(programs)}))
+    for path in paths:
+        if path.endswith(".so"):
+            continue
+        inside = Path(path)
+        package = _PACKAGE.parent
+        if inside.is_relative_to(_PACKAGE):
+            yield _copy(path, f"{_GUEST_PACKAGE}/{inside.relative_to(package)}")
+        else:
+            yield _copy(path, path)
+    # Without this folder the interpreter complains that it cannot find its own.
+    standard = os.path.dirname(os.__file__)
+    yield cpio.directory(f"{standard}/lib-dynload".lstrip("/"))
+    if os.path.exists("/etc/ld.so.cache"):
+        yield _copy("/etc/ld.so.cache", "/etc/ld.so.cache")
+
+
+def _copy(path: str, guest_path: str) -> cpio.Entry:
+    try:
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+            data = file.read()
+    except FileNotFoundError:
+        raise NotFoundError(f"{path} has gone; the guest needs it") from None
+    return cpio.regular(guest_path.lstrip("/"), data, status.st_mode & 0o777, int(status.st_mtime))
+
+
+def _imported_files() -> list[str]:
+    """Ask the interpreter which files it reads to run the agent, compiled forms included."""
+    code = _LIST_FILES.format(package=str(_PACKAGE.parent))
+    command = [interpreter(), "-I", "-S", "-c", code]
+    listing = subprocess.run(command, capture_output=True, text=True, check=False)
+    if listing.returncode:
+        raise ToolError(
+            "the interpreter cannot say which files it needs",
+            command=command,
+            returncode=listing.returncode,
+            output=listing.stderr,
+        )
+    return sorted(set(listing.stdout.split("\n")) - {""})
+
+
+def _libraries(programs: list[str]) -> set[str]:
+    """Return the shared libraries of ``programs`` under the names the loader looks for."""
+    command = ["ldd", *programs]
+    listing = subprocess.run(command, capture_output=True, text=True, check=False)
+    return {os.path.normpath(path) for path in _LIBRARY.findall(listing.stdout)}

@@ -1,0 +1,229 @@
+"""The system calls of a virtual machine, and what else can be done with its guest."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lkm.errors import NotFoundError, UnsupportedError
+from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
+from lkm.kernel.vm import snapshot
+from lkm.kernel.vm.connection import Connection
+from lkm.kernel.vm.profile import Profile
+from lkm.kernel.vm.snapshot import Progress
+from lkm.tree.kernels import KnownKernel
+
+_POLL_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A program that ran in the guest: exit status (128 + N for signal N) and what it printed."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+def open_machine(
+    kernel: KnownKernel,
+    *,
+    command_line: str = "",
+    cpus: int = 1,
+    memory: int = 256,
+    progress: Progress | None = None,
+) -> VirtualMachine:
+    """Return a fresh machine that runs ``kernel``; it ends with ``shut_down``, or with us.
+
+    Raises NotFoundError when the kernel's image is not here, ToolError when QEMU is missing,
+    KernelDiedError when the kernel does not boot.
+    """
+    if kernel.vmlinuz is None:
+        raise NotFoundError(f"the image of kernel {kernel.release} is not here")
+    profile = Profile(
+        kernel.release, Path(kernel.vmlinuz), kernel.modules, command_line, cpus, memory
+    )
+    return VirtualMachine(profile, snapshot.start(profile, progress))
+
+
+class VirtualMachine(Syscalls):
+    """A guest whose agent makes the system calls; every load runs in a child of the agent."""
+
+    def __init__(self, profile: Profile, connection: Connection) -> None:
+        self.profile = profile
+        self.connection = connection
+
+    @property
+    def name(self) -> str:
+        """``vm:RELEASE``."""
+        return f"vm:{self.profile.release}"
+
+    @property
+    def shares_host_files(self) -> bool:
+        """False: its files are its own."""
+        return False
+
+    def console(self) -> str:
+        """What the guest wrote to its serial console."""
+        return self.connection.process.console()
+
+    # Files of the guest
+
+    def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
+        """Write a whole file in the guest, and the folders it lies in."""
+        self.connection.request("put", path, data, mode)
+
+    def push(self, source: str | os.PathLike[str], path: str) -> None:
+        """Copy a file of the host into the guest, or a folder with all that is in it."""
+        start = Path(source)
+        if not start.is_dir():
+            self.put(path, start.read_bytes(), stat.S_IMODE(start.stat().st_mode))
+            return
+        for file in sorted(start.rglob("*")):
+            if file.is_file():
+                self.push(file, f"{path.rstrip('/')}/{file.relative_to(start)}")
+
+    # Programs in the guest
+
+    def run(
+        self, *command: str, stdin: bytes = b"", directory: str = "/", limit: float = 600.0
+    ) -> Finished:
+        """Run a program that is in the guest and wait for it to end."""
+        handle = self.spawn(*command, directory=directory)
+        output: tuple[list[bytes], list[bytes]] = ([], [])
+        data: bytes | None = stdin
+        while True:
+            stdout, stderr, status = self.exchange(handle, data, limit=limit)
+            output[0].append(stdout)
+            output[1].append(stderr)
+            if status is not None:
+                return Finished(status, b"".join(output[0]), b"".join(output[1]))
+            data = None
+
+    def spawn(
+        self, *command: str, directory: str = "/", terminal: tuple[int, int] | None = None
+    ) -> int:
+        """Start a program, on a terminal of so many rows and columns if given; return a handle."""
+        handle: int = self.connection.request("spawn", command, directory, terminal)
+        return handle
+
+    def exchange(
+        self, handle: int, data: bytes | None, *, wait: float = _POLL_SECONDS, limit: float = 600.0
+    ) -> tuple[bytes, bytes, int | None]:
+        """Feed a program (``None``: no more), and return new output, errors and final status."""
+        stdout, stderr, status = self.connection.request(
+            "exchange", handle, data, wait, limit=limit
+        )
+        return stdout, stderr, status
+
+    # Syscalls
+
+    def open(self, path: str, flags: int = 0, mode: int = 0o666) -> int:
+        """open(2)."""
+        descriptor: int = self.connection.request("open", path, flags, mode)
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        """close(2)."""
+        self.connection.request("close", descriptor)
+
+    def read(self, descriptor: int, size: int = 65536) -> bytes:
+        """read(2)."""
+        data: bytes = self.connection.request("read", descriptor, size)
+        return data
+
+    def read_records(self, descriptor: int, size: int = 8192) -> list[bytes]:
+        """Call read(2) until it would block or ends, in the guest."""
+        records: list[bytes] = self.connection.request("read_records", descriptor, size)
+        return records
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """write(2); may write less than it was given."""
+        count: int = self.connection.request("write", descriptor, data)
+        return count
+
+    def lseek(self, descriptor: int, offset: int, whence: int = 0) -> int:
+        """lseek(2)."""
+        position: int = self.connection.request("lseek", descriptor, offset, whence)
+        return position
+
+    def ioctl(self, descriptor: int, request: int, argument: int | bytes = 0) -> bytes:
+        """ioctl(2); with ``bytes``, the buffer as the kernel left it, else empty."""
+        data: bytes = self.connection.request("ioctl", descriptor, request, argument)
+        return data
+
+    def stat(self, path: str, *, follow: bool = True) -> FileStatus:
+        """stat(2), or lstat(2) when ``follow`` is false."""
+        mode, size, uid, gid, rdev, mtime_ns = self.connection.request("stat", path, follow=follow)
+        return FileStatus(mode, size, uid, gid, (rdev[0], rdev[1]), mtime_ns)
+
+    def readdir(self, path: str) -> list[str]:
+        """Names in a directory but ``.`` and ``..``, sorted."""
+        names: list[str] = self.connection.request("readdir", path)
+        return names
+
+    def readlink(self, path: str) -> str:
+        """readlink(2)."""
+        target: str = self.connection.request("readlink", path)
+        return target
+
+    def mkdir(self, path: str, mode: int = 0o755) -> None:
+        """mkdir(2)."""
+        self.connection.request("mkdir", path, mode)
+
+    def unlink(self, path: str) -> None:
+        """unlink(2)."""
+        self.connection.request("unlink", path)
+
+    def mount(
+        self, source: str, target: str, filesystem: str, flags: int = 0, data: str = ""
+    ) -> None:
+        """mount(2)."""
+        self.connection.request("mount", source, target, filesystem, flags, data)
+
+    def umount(self, target: str, flags: int = 0) -> None:
+        """umount2(2)."""
+        self.connection.request("umount", target, flags)
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> int:
+        """socket(2)."""
+        descriptor: int = self.connection.request("socket", family, kind, protocol)
+        return descriptor
+
+    def bind(self, descriptor: int, address: bytes) -> None:
+        """bind(2); ``address`` is the raw ``struct sockaddr``."""
+        self.connection.request("bind", descriptor, address)
+
+    def syslog(self, action: int, size: int = 0) -> bytes:
+        """syslog(2), for the actions that fill a buffer of ``size`` bytes."""
+        data: bytes = self.connection.request("syslog", action, size)
+        return data
+
+    def init_module(self, image: bytes, parameters: str) -> Outcome:
+        """init_module(2), in a child of the agent."""
+        return self._outcome("init_module", image, parameters)
+
+    def finit_module(self, descriptor: int, parameters: str, flags: int) -> Outcome:
+        """finit_module(2), in a child of the agent."""
+        return self._outcome("finit_module", descriptor, parameters, flags)
+
+    def delete_module(self, name: str, flags: int) -> Outcome:
+        """delete_module(2), in a child of the agent."""
+        return self._outcome("delete_module", name, flags)
+
+    def shut_down(self) -> None:
+        """End the machine."""
+        self.connection.close()
+
+    def _outcome(self, call: str, *arguments: Any) -> Outcome:
+        return Outcome(*self.connection.request(call, *arguments))
+
+
+def virtual_machine(syscalls: Syscalls) -> VirtualMachine:
+    """Return ``syscalls`` if it is a virtual machine's; UnsupportedError for any other."""
+    if isinstance(syscalls, VirtualMachine):
+        return syscalls
+    raise UnsupportedError(f"{syscalls.name} is not a virtual machine")
