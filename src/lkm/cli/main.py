@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from lkm.cli import registry
-from lkm.errors import LkmError, UsageError
+from lkm.errors import LkmError, ToolError, UsageError
 
 
 def run(argv: Sequence[str]) -> int:
@@ -27,6 +27,8 @@ def run(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except LkmError as error:
+        if isinstance(error, ToolError) and error.output:
+            _report(error.output.rstrip("\n"), "")
         _report(f"lkm: {error}", error.hint)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:

@@ -1,0 +1,1 @@
+"""How a .ko comes to be."""

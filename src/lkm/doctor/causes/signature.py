@@ -1,0 +1,184 @@
+"""The kernel does not accept the module's signature, or that it has none.
+
+Source: ``kernel/module/signing.c: module_sig_check``, ``kernel/module_signature.c: mod_check_sig``,
+``crypto/asymmetric_keys/pkcs7_*.c``, ``security/lockdown/lockdown.c``.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from errno import EBADMSG, EKEYREJECTED, ENOPKG, EPERM
+
+from lkm.doctor.finding import Evidence, Finding, Fix, Severity
+
+_REASONS = {
+    "unsigned": "unsigned module",
+    "unavailable": "module with unavailable key",
+    "crypto": "module with unsupported crypto",
+}
+
+
+def sign_and_enrol(path: str = "") -> Fix:
+    """Return the fix that makes a module of one's own acceptable to an enforcing kernel."""
+    file = shlex.quote(path) if path else "MODULE.ko"
+    return Fix(
+        "sign it with a key of yours, and have the firmware trust that key (asks at next boot)",
+        (
+            "lkm keys new --out ~/.config/lkm/mok",
+            f"lkm sign {file} --key ~/.config/lkm/mok/MOK.key --cert ~/.config/lkm/mok/MOK.pem",
+            "sudo lkm mok enroll ~/.config/lkm/mok/MOK.der",
+        ),
+    )
+
+
+def rejected(reason: str, module: str = "", path: str = "", *evidence: Evidence) -> Finding:
+    """Enforcement is on; ``reason`` is ``unsigned``, ``unavailable`` (key) or ``crypto``."""
+    causes = {
+        "unsigned": "the module is not signed, and this kernel loads signed modules only",
+        "unavailable": "the module is signed with a key that this kernel does not trust",
+        "crypto": "the module's signature needs an algorithm or format this kernel has not",
+    }
+    return Finding(
+        f"signature-{reason}",
+        Severity.FATAL,
+        causes[reason],
+        EKEYREJECTED,
+        f"Loading of {_REASONS[reason]} is rejected",
+        module=module,
+        evidence=evidence,
+        fixes=(sign_and_enrol(path),),
+    )
+
+
+def lockdown(module: str = "", path: str = "", *evidence: Evidence) -> Finding:
+    """Lockdown is on without enforcement; the same for unsigned and for an unknown key."""
+    return Finding(
+        "lockdown",
+        Severity.FATAL,
+        "the kernel is locked down, so it loads only modules signed with a key it trusts",
+        EPERM,
+        "unsigned module loading is restricted; see man kernel_lockdown.7",
+        module=module,
+        evidence=evidence,
+        fixes=(
+            sign_and_enrol(path),
+            Fix(
+                "or boot without lockdown: take lockdown= off the kernel's command line, "
+                "or switch Secure Boot off in the firmware",
+                ("sudo mokutil --disable-validation",),
+            ),
+        ),
+    )
+
+
+def key_missing(module: str = "") -> Finding:
+    """ENOKEY: what kernels before 5.4 answered where today's say EKEYREJECTED."""
+    return Finding(
+        "signature-unavailable",
+        Severity.FATAL,
+        "this kernel loads signed modules only, and the module is not signed with a key it trusts "
+        "(Secure Boot is on, or module.sig_enforce=1)",
+        126,
+        module=module,
+        fixes=(sign_and_enrol(),),
+    )
+
+
+def tampered(module: str = "", path: str = "", signer: str = "") -> Finding:
+    """Signed with a trusted key, then changed: refused always, and without a log line."""
+    file = shlex.quote(path) if path else "MODULE.ko"
+    evidence = (Evidence("signed by", signer, path),) if signer else ()
+    return Finding(
+        "tampered",
+        Severity.FATAL,
+        "the module was changed after it was signed (strip and objcopy do that); "
+        "the kernel refuses it even where signatures are not enforced",
+        EKEYREJECTED,
+        module=module,
+        evidence=evidence,
+        fixes=(
+            Fix(
+                "sign it again; or take the dead signature off, where unsigned ones may load",
+                (f"lkm strip-signature {file}",),
+            ),
+        ),
+    )
+
+
+def refused(module: str) -> Finding:
+    """EKEYREJECTED alone: with enforcement the kernel logs a line, for a changed module none."""
+    base = tampered(module)
+    return replace(
+        base,
+        name="signature-refused",
+        cause="the module was changed after it was signed (then the kernel logs nothing), "
+        "or only signed modules may load here and this one is unsigned or signed with an unknown "
+        "key (then it logs `Loading of … is rejected')",
+        fixes=(*base.fixes, sign_and_enrol()),
+    )
+
+
+def broken(module: str, path: str, what: str, message: str = "") -> Finding:
+    """The appended signature cannot be read."""
+    file = shlex.quote(path) if path else "MODULE.ko"
+    return Finding(
+        "signature-broken",
+        Severity.FATAL,
+        f"the signature at the module's end is damaged: {what}",
+        EBADMSG,
+        message,
+        module=module,
+        fixes=(
+            Fix(
+                "take it off, and sign again where that is needed", (f"lkm strip-signature {file}",)
+            ),
+        ),
+    )
+
+
+def wrong_options(module: str = "", path: str = "", why: str = "has authattrs") -> Finding:
+    """A PKCS#7 of a form the kernel refuses: it was made with the wrong options."""
+    file = shlex.quote(path) if path else "MODULE.ko"
+    return Finding(
+        "signature-options",
+        Severity.FATAL,
+        "the signature was made with options the kernel does not accept (signed attributes)",
+        129,
+        f"Invalid module sig ({why})",
+        module=module,
+        fixes=(
+            Fix(
+                "sign it again, as the kernel expects it",
+                (f"lkm sign {file} --key KEY --cert CERT",),
+            ),
+        ),
+    )
+
+
+def not_pkcs7(module: str = "", path: str = "") -> Finding:
+    """A trailer that announces another signature type; the kernel treats it as unsupported."""
+    file = shlex.quote(path) if path else "MODULE.ko"
+    return Finding(
+        "signature-type",
+        Severity.WARNING,
+        "the signature at the module's end is of a type this kernel does not know",
+        ENOPKG,
+        "module: not signed with expected PKCS#7 message",
+        module=module,
+        fixes=(Fix("sign it again", (f"lkm sign {file} --key KEY --cert CERT",)),),
+    )
+
+
+def taints(module: str) -> Finding:
+    """Not enforced: it loads, and taints the kernel."""
+    return Finding(
+        "unsigned",
+        Severity.WARNING,
+        "the module has no signature this kernel can verify; it loads, and sets taint E",
+        0,
+        f"{module}: module verification failed: signature and/or required key missing - "
+        "tainting kernel",
+        module=module,
+        fixes=(sign_and_enrol(),),
+    )

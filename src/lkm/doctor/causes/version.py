@@ -1,0 +1,169 @@
+"""Built for another kernel, or for another configuration of this one.
+
+Source: ``kernel/module/main.c: check_modinfo``, ``kernel/module/version.c``,
+``kernel/bpf/btf.c: btf_module_notify``.
+"""
+
+from __future__ import annotations
+
+import shlex
+from errno import EINVAL, ENOEXEC
+from pathlib import PurePath
+
+from lkm.doctor.finding import Evidence, Finding, Fix, Severity
+
+
+def rebuild(release: str = "", path: str = "") -> Fix:
+    """Return the fix for everything that was built against another kernel."""
+    kernel = release or "$(uname -r)"
+    folder = shlex.quote(str(PurePath(path).parent)) if path else "$PWD"
+    return Fix(
+        "build it again against this kernel's headers",
+        (
+            f"sudo apt-get install linux-headers-{kernel}",
+            f"make -C /lib/modules/{kernel}/build M={folder} modules",
+        ),
+    )
+
+
+def _words(text: str) -> list[str]:
+    return text.split()[1:]
+
+
+def vermagic(
+    module: str, found: str, expected: str, *, path: str = "", compares_release: bool = False
+) -> Finding:
+    """The version magic differs in a word that is compared.
+
+    With MODVERSIONS the first word, the release, is not compared; the others say SMP, the
+    preemption model, and what else changes the layout of structures.
+    """
+    ours, theirs = set(_words(found)), set(_words(expected))
+    lines = [Evidence("the module says", found, path), Evidence("the kernel says", expected)]
+    if missing := sorted(theirs - ours):
+        lines.append(Evidence("words it lacks", " ".join(missing)))
+    if extra := sorted(ours - theirs):
+        lines.append(Evidence("words the kernel has not", " ".join(extra)))
+    release = expected.split(" ", 1)[0]
+    other_release = compares_release and found.split(" ", 1)[0] != release
+    why = (
+        f"for the release {found.split(' ', 1)[0]}, not {release}"
+        if other_release
+        else "with another kernel configuration"
+    )
+    return Finding(
+        "vermagic",
+        Severity.FATAL,
+        f"the module was built {why}: the version magic differs",
+        ENOEXEC,
+        f"{module}: version magic '{found}' should be '{expected}'",
+        module=module,
+        evidence=tuple(lines),
+        fixes=(rebuild(release, path),),
+    )
+
+
+def no_vermagic(module: str, can_force: bool) -> Finding:
+    """Without a version magic the load counts as forced."""
+    return Finding(
+        "no-vermagic",
+        Severity.WARNING if can_force else Severity.FATAL,
+        "the module has no version magic, which the kernel takes as a forced load",
+        0 if can_force else ENOEXEC,
+        f"{module}: bad vermagic: kernel tainted." if can_force else "",
+        module=module,
+        fixes=(rebuild(),),
+    )
+
+
+def module_layout(
+    module: str, wanted: int | None = None, have: int | None = None, release: str = ""
+) -> Finding:
+    """The checksum over struct module differs: other headers, or another configuration."""
+    return Finding(
+        "module-layout",
+        Severity.FATAL,
+        "the module was built against the headers of another kernel or configuration: "
+        "the kernel's own structures differ",
+        ENOEXEC,
+        f"{module}: disagrees about version of symbol module_layout",
+        module=module,
+        subject="module_layout",
+        evidence=crc_evidence(wanted, have),
+        fixes=(rebuild(release),),
+    )
+
+
+def crc_evidence(wanted: int | None, have: int | None) -> tuple[Evidence, ...]:
+    """Return both checksums side by side, those that are known."""
+    found = []
+    if wanted is not None:
+        found.append(Evidence("checksum the module wants", f"{wanted:#010x}"))
+    if have is not None:
+        found.append(Evidence("checksum the symbol has", f"{have:#010x}"))
+    return tuple(found)
+
+
+def struct_size(module: str, size: int | None = None, expected: int | None = None) -> Finding:
+    """``struct module`` has another size than the running kernel's (checked since 6.3)."""
+    evidence = []
+    if size is not None:
+        evidence.append(Evidence("struct module in the file", f"{size} bytes"))
+    if expected is not None:
+        evidence.append(Evidence("struct module in the kernel", f"{expected} bytes"))
+    return Finding(
+        "struct-module-size",
+        Severity.FATAL,
+        "the module was built with another configuration or compiler: struct module differs",
+        ENOEXEC,
+        f"module {module}: .gnu.linkonce.this_module section size must match the kernel's built "
+        "struct module size at run time",
+        module=module,
+        evidence=tuple(evidence),
+        fixes=(rebuild(),),
+    )
+
+
+def btf(module: str, errno: int = EINVAL, *, fatal: bool = True) -> Finding:
+    """Its type data does not fit the kernel's: built against another vmlinux."""
+    return Finding(
+        "btf",
+        Severity.FATAL if fatal else Severity.WARNING,
+        "the module's BTF type data was made against another vmlinux",
+        errno if fatal else 0,
+        f"failed to validate module [{module}] BTF: -{errno}",
+        module=module,
+        fixes=(
+            rebuild(),
+            Fix(
+                "or leave the type data away; the module works without it",
+                (f"objcopy --remove-section .BTF {module}.ko",),
+            ),
+        ),
+    )
+
+
+def forced(module: str, what: str) -> Finding:
+    """A check was skipped by force; the kernel is tainted and anything may follow."""
+    return Finding(
+        "forced-load",
+        Severity.WARNING,
+        f"the load was forced past a check ({what}): the module may corrupt memory",
+        0,
+        f"{module}: {what}: kernel tainted.",
+        module=module,
+        fixes=(rebuild(),),
+    )
+
+
+def no_retpoline(module: str) -> Finding:
+    """Not built with retpolines; today only a warning."""
+    return Finding(
+        "retpoline",
+        Severity.WARNING,
+        "the module was built without retpolines: a Spectre v2 hole, though it loads",
+        0,
+        f"{module}: loading module not compiled with retpoline compiler.",
+        module=module,
+        fixes=(rebuild(),),
+    )
