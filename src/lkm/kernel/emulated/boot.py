@@ -1,0 +1,124 @@
+"""Putting a kernel into memory as a boot loader does.
+
+Source: ``Documentation/arch/x86/boot.rst`` ("64-bit boot protocol"),
+``Documentation/arch/x86/zero-page.rst``.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import unicorn
+from unicorn import x86_const as x86
+
+from lkm.errors import FormatError
+from lkm.kernel import cpio
+from lkm.kernel.emulated.engine_context import enter_long_mode
+from lkm.kernel.emulated.patches import HALT, of_kernel
+from lkm.vmlinux.image import VmlinuxImage
+
+USER_CODE = 0x400078
+"""Where the program of every task of ours begins; it is never run."""
+
+_ZERO_PAGE, _COMMAND_LINE, _TABLES = 0x20000, 0x21000, 0x30000
+_COMMAND_LINE_SIZE = 2048
+_SETUP_HEADER, _SETUP_END = 0x1F1, 0x201
+_CONVENTIONAL, _RESERVED = 1, 2
+_LOW_END, _BIOS, _HIGH = 0x9FC00, 0xF0000, 0x100000
+
+COMMAND_LINE = (
+    # The shape of the machine: one processor, old interrupt controller, no ACPI, no PCI.
+    "nosmp maxcpus=0 nolapic noapic acpi=off pci=off 8250.nr_uarts=0 "
+    # Time is ours: do not calibrate it against other clocks.
+    "tsc=reliable tsc_early_khz=1000000 lpj=4000000 no_timer_check nowatchdog "
+    # What costs time and serves nobody here.
+    "mitigations=off nopti audit=0 apparmor=0 selinux=0 rcupdate.rcu_expedited=1 "
+    "cryptomgr.notests initcall_blacklist=jent_mod_init loglevel=0 "
+    # A panic ends in emergency_restart(), where it is noticed.
+    "panic=-1"
+)
+
+
+def load(
+    uc: unicorn.Uc, image: VmlinuxImage, boot_sector: bytes, ram_size: int, command_line: str
+) -> None:
+    """Write the kernel, its patches, its first root and its parameters; point RIP at its start.
+
+    ``boot_sector`` are the first bytes of the vmlinuz, whose setup header is handed on.
+    """
+    elf = image.elf
+    base = elf.segments[0].address - elf.segments[0].physical
+    for segment in elf.segments:
+        content = elf.data[segment.offset : segment.offset + segment.file_size]
+        uc.mem_write(segment.physical, content)
+    for patch in of_kernel(image):
+        uc.mem_write(patch.address - base, patch.data)
+    archive = first_root()
+    archive_at = (ram_size - len(archive) - 0x2000) & ~0xFFF
+    uc.mem_write(archive_at, archive)
+    text = command_line.encode()
+    if len(text) >= _COMMAND_LINE_SIZE:
+        raise FormatError(f"a command line of less than {_COMMAND_LINE_SIZE} bytes", str(len(text)))
+    uc.mem_write(_COMMAND_LINE, text + b"\0")
+    page = _zero_page(boot_sector, ram_size, archive_at, len(archive))
+    uc.mem_write(_ZERO_PAGE, page)
+    _identity_map(uc)
+    enter_long_mode(uc, _TABLES)
+    uc.reg_write(x86.UC_X86_REG_RSI, _ZERO_PAGE)
+    uc.reg_write(x86.UC_X86_REG_EFLAGS, 2)
+    uc.reg_write(x86.UC_X86_REG_RIP, elf.entry)
+
+
+def first_root() -> bytes:
+    """Return the initramfs: our program as /init and /sbin/modprobe, and mount points."""
+    program = stub_program()
+    names = ("proc", "sys", "tmp", "mnt", "dev", "root", "run")
+    return cpio.archive(
+        (
+            *(cpio.directory(name) for name in names),
+            cpio.character_device("dev/console", 5, 1),
+            cpio.regular("init", program, 0o755),
+            cpio.regular("sbin/modprobe", program, 0o755),
+        )
+    )
+
+
+def stub_program() -> bytes:
+    """Return the smallest ELF program: one segment, whose code halts."""
+    code = HALT + b"\xeb\xfd"
+    base, headers = USER_CODE & ~0xFFF, USER_CODE & 0xFFF
+    size = headers + len(code)
+    program_header = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
+    identity = b"\x7fELF\2\1\1" + bytes(9)
+    rest = (2, 62, 1, USER_CODE, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    return identity + struct.pack("<HHIQQQIHHHHHH", *rest) + program_header + code
+
+
+def _zero_page(boot_sector: bytes, ram_size: int, archive: int, archive_size: int) -> bytes:
+    page = bytearray(0x1000)
+    if boot_sector[0x202:0x206] == b"HdrS":
+        end = _SETUP_END + 1 + boot_sector[_SETUP_END]
+        page[_SETUP_HEADER:end] = boot_sector[_SETUP_HEADER:end]
+    page[0x210] = 0xFF  # type_of_loader: undefined
+    page[0x211] |= 1  # loadflags: LOADED_HIGH
+    struct.pack_into("<II", page, 0x218, archive, archive_size)
+    struct.pack_into("<I", page, 0x228, _COMMAND_LINE)
+    regions = (
+        (0, _LOW_END, _CONVENTIONAL),
+        (_LOW_END, 0x400, _RESERVED),
+        (_BIOS, _HIGH - _BIOS, _RESERVED),
+        (_HIGH, ram_size - _HIGH, _CONVENTIONAL),
+    )
+    page[0x1E8] = len(regions)
+    for index, region in enumerate(regions):
+        struct.pack_into("<QQI", page, 0x2D0 + 20 * index, *region)
+    return bytes(page)
+
+
+def _identity_map(uc: unicorn.Uc) -> None:
+    """Map the first 4 GiB one to one in pages of 2 MiB, as startup_64 expects."""
+    directories = [_TABLES + 0x2000 + 0x1000 * i for i in range(4)]
+    uc.mem_write(_TABLES, struct.pack("<Q", _TABLES + 0x1003))
+    uc.mem_write(_TABLES + 0x1000, struct.pack("<4Q", *(d + 3 for d in directories)))
+    pages = (i * 0x200000 | 0x83 for i in range(2048))
+    uc.mem_write(_TABLES + 0x2000, struct.pack("<2048Q", *pages))

@@ -1,0 +1,104 @@
+"""What a running machine must know of its kernel: addresses and struct offsets, by name.
+
+Everything comes from kallsyms and BTF; it is kept in the snapshot, so that a restored machine
+needs neither.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lkm.errors import NotFoundError, UnsupportedError
+from lkm.kernel.emulated.patches import USER_RETURN
+from lkm.vmlinux.image import VmlinuxImage
+
+_SYMBOLS = (
+    USER_RETURN,
+    "entry_SYSCALL_64_after_hwframe",
+    "emergency_restart",
+    "do_init_module",
+    "kmsg_dump_rewind",
+    "kmsg_dump_get_line",
+    "_text",
+    "_etext",
+    "_end",
+)
+_OFFSETS = (
+    ("task_struct", "pid"),
+    ("task_struct", "comm"),
+    ("task_struct", "mm"),
+    ("pt_regs", "ax"),
+    ("pt_regs", "ip"),
+    ("pt_regs", "sp"),
+    ("module", "name"),
+    ("module", "sect_attrs"),
+    ("module_sect_attrs", "nsections"),
+    ("module_sect_attrs", "attrs"),
+    ("module_sect_attr", "address"),
+    ("module_sect_attr", "battr"),
+    ("bin_attribute", "attr"),
+    ("attribute", "name"),
+)
+_SIZES = ("pt_regs", "module_sect_attr", "kmsg_dump_iter")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelLayout:
+    """Addresses of symbols, struct offsets (``struct.member``) and sizes (``struct``) in bytes.
+
+    ``current`` is the offset of the pointer to the running task in the per-CPU area;
+    ``image_base`` is what a virtual address of the kernel image exceeds its physical one by.
+    """
+
+    release: str
+    banner: str
+    symbols: dict[str, int]
+    offsets: dict[str, int]
+    current: int
+    image_base: int
+
+    @property
+    def user_return(self) -> int:
+        """Where a task that returns to user mode stops the machine."""
+        return self.symbols[USER_RETURN]
+
+    @property
+    def modules_start(self) -> int:
+        """The end of the kernel image, above which modules are put."""
+        return -(-self.symbols["_end"] // 0x200000) * 0x200000
+
+
+def read(image: VmlinuxImage) -> KernelLayout:
+    """Return the layout of a kernel; raises ``UnsupportedError`` for what cannot be emulated."""
+    if image.machine != "x86_64":
+        raise UnsupportedError(
+            f"{image.path} is a kernel for {image.machine}; the emulated machine runs x86_64",
+            hint="use --kernel vm, or an amd64 kernel",
+        )
+    segment = image.elf.segments[0]
+    try:
+        return KernelLayout(
+            release=image.release,
+            banner=image.banner,
+            symbols={name: image.kallsyms[name] for name in _SYMBOLS},
+            offsets={
+                f"{struct}.{member}": image.btf.offset(struct, member)
+                for struct, member in _OFFSETS
+            }
+            | {struct: image.btf.size(struct) for struct in _SIZES},
+            current=_current_task(image),
+            image_base=segment.address - segment.physical,
+        )
+    except NotFoundError as error:
+        raise UnsupportedError(
+            f"{image.path} cannot be emulated: {error}",
+            hint=error.hint or "use --kernel vm for this kernel",
+        ) from error
+
+
+def _current_task(image: VmlinuxImage) -> int:
+    """Return the per-CPU offset of the running task: its own symbol, or a member of pcpu_hot."""
+    hot = image.kallsyms.get("pcpu_hot")
+    if hot is not None and image.btf.has("pcpu_hot", "current_task"):
+        return hot + image.btf.offset("pcpu_hot", "current_task")
+    return image.kallsyms["current_task"]

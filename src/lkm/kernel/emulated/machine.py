@@ -1,0 +1,212 @@
+"""The emulated machine: the system calls of its first task, and what only an emulator can do."""
+
+from __future__ import annotations
+
+import os
+
+from lkm.kernel.emulated import system_calls as abi
+from lkm.kernel.emulated.file_formats import parse_directory, parse_status
+from lkm.kernel.emulated.modprobe import Modprobe, Provider, Request
+from lkm.kernel.emulated.processor import Limits
+from lkm.kernel.emulated.session import Session
+from lkm.kernel.emulated.snapshot import Snapshot
+from lkm.kernel.emulated.system_calls import Number
+from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
+from lkm.vmlinux.image import VmlinuxImage
+
+_MOST_AT_ONCE = 4 << 20
+_PATH_MAX = 4096
+_STATUS_SIZE = 144
+_DIRECTORY_BUFFER = 32768
+
+
+class EmulatedMachine(Syscalls):
+    """A kernel running in this process; see :class:`~lkm.kernel.syscalls.Syscalls`."""
+
+    def __init__(self, snapshot: Snapshot, image: VmlinuxImage) -> None:
+        self.snapshot = snapshot
+        self.image = image
+        self._modprobe = Modprobe()
+        self.session = Session(snapshot, self._modprobe)
+        self.session.locate = self.locate
+
+    # What only this machine can do
+
+    @property
+    def release(self) -> str:
+        """The kernel's release."""
+        return self.snapshot.state.layout.release
+
+    @property
+    def name(self) -> str:
+        """``emulated:RELEASE``."""
+        return f"emulated:{self.release}"
+
+    @property
+    def shares_host_files(self) -> bool:
+        """False: the machine's files are its own."""
+        return False
+
+    @property
+    def limits(self) -> Limits:
+        """How long the kernel may be busy or idle."""
+        return self.session.restored.processor.limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self.session.restored.processor.limits = limits
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The programs that the kernel executed (``/sbin/modprobe``), in order."""
+        return tuple(self._modprobe.requests)
+
+    @property
+    def dead(self) -> str:
+        """Why the kernel will not go on; empty while it lives."""
+        return self.session.dead
+
+    def answer_requests(self, provider: Provider | None) -> None:
+        """Say who answers when the kernel asks for a module; ``None``: modprobe fails."""
+        self._modprobe.provider = provider
+
+    def rewind(self) -> None:
+        """Go back to the state of the snapshot: nothing that was done since then has happened."""
+        self.session.rewind()
+
+    def locate(self, address: int) -> str:
+        """Return ``function+0xoffset`` for an address of the kernel's text, else the address."""
+        found = self.image.kallsyms.at(address)
+        inside = address < self.snapshot.state.layout.modules_start
+        return f"{found[0].name}+{found[1]:#x}" if found and inside else hex(address)
+
+    # Files
+
+    def open(self, path: str, flags: int = 0, mode: int = 0o666) -> int:
+        """open(2)."""
+        with self.session.buffers() as arena:
+            return self.session.call(Number.OPEN, arena.text(path), flags, mode, path=path)
+
+    def close(self, descriptor: int) -> None:
+        """close(2)."""
+        self.session.call(Number.CLOSE, descriptor)
+
+    def read(self, descriptor: int, size: int = 65536) -> bytes:
+        """read(2), of at most 4 MiB."""
+        size = min(size, _MOST_AT_ONCE)
+        with self.session.buffers() as arena:
+            buffer = arena.reserve(size)
+            return arena.get(buffer, self.session.call(Number.READ, descriptor, buffer, size))
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """write(2), of at most 4 MiB."""
+        data = data[:_MOST_AT_ONCE]
+        with self.session.buffers() as arena:
+            return self.session.call(Number.WRITE, descriptor, arena.put(data), len(data))
+
+    def lseek(self, descriptor: int, offset: int, whence: int = 0) -> int:
+        """lseek(2)."""
+        return self.session.call(Number.LSEEK, descriptor, offset, whence)
+
+    def ioctl(self, descriptor: int, request: int, argument: int | bytes = 0) -> bytes:
+        """ioctl(2); with ``bytes``, the buffer as the kernel left it, else empty."""
+        with self.session.buffers() as arena:
+            if isinstance(argument, int):
+                self.session.call(Number.IOCTL, descriptor, request, argument)
+                return b""
+            buffer = arena.put(argument)
+            self.session.call(Number.IOCTL, descriptor, request, buffer)
+            return arena.get(buffer, len(argument))
+
+    def stat(self, path: str, *, follow: bool = True) -> FileStatus:
+        """stat(2), or lstat(2) when ``follow`` is false."""
+        with self.session.buffers() as arena:
+            buffer, name = arena.reserve(_STATUS_SIZE), arena.text(path)
+            flags = 0 if follow else abi.AT_SYMLINK_NOFOLLOW
+            arguments = (abi.AT_FDCWD, name, buffer, flags)
+            self.session.call(Number.NEWFSTATAT, *arguments, path=path)
+            return parse_status(arena.get(buffer, _STATUS_SIZE))
+
+    def readdir(self, path: str) -> list[str]:
+        """Names in a directory but ``.`` and ``..``, sorted."""
+        descriptor = self.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        names: list[str] = []
+        try:
+            with self.session.buffers() as arena:
+                buffer = arena.reserve(_DIRECTORY_BUFFER)
+                arguments = (descriptor, buffer, _DIRECTORY_BUFFER)
+                while size := self.session.call(Number.GETDENTS64, *arguments, path=path):
+                    names += parse_directory(arena.get(buffer, size))
+        finally:
+            self.close(descriptor)
+        return sorted(name for name in names if name not in (".", ".."))
+
+    def readlink(self, path: str) -> str:
+        """readlink(2)."""
+        with self.session.buffers() as arena:
+            name, buffer = arena.text(path), arena.reserve(_PATH_MAX)
+            size = self.session.call(Number.READLINK, name, buffer, _PATH_MAX, path=path)
+            return arena.get(buffer, size).decode("utf-8", "surrogateescape")
+
+    def mkdir(self, path: str, mode: int = 0o755) -> None:
+        """mkdir(2)."""
+        with self.session.buffers() as arena:
+            self.session.call(Number.MKDIR, arena.text(path), mode, path=path)
+
+    def unlink(self, path: str) -> None:
+        """unlink(2)."""
+        with self.session.buffers() as arena:
+            self.session.call(Number.UNLINK, arena.text(path), path=path)
+
+    def mount(
+        self, source: str, target: str, filesystem: str, flags: int = 0, data: str = ""
+    ) -> None:
+        """mount(2)."""
+        with self.session.buffers() as arena:
+            texts = [arena.text(text) for text in (source, target, filesystem, data)]
+            self.session.call(Number.MOUNT, *texts[:3], flags, texts[3], path=target)
+
+    def umount(self, target: str, flags: int = 0) -> None:
+        """umount2(2)."""
+        with self.session.buffers() as arena:
+            self.session.call(Number.UMOUNT2, arena.text(target), flags, path=target)
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> int:
+        """socket(2)."""
+        return self.session.call(Number.SOCKET, family, kind, protocol)
+
+    def bind(self, descriptor: int, address: bytes) -> None:
+        """bind(2); ``address`` is the raw ``struct sockaddr``."""
+        with self.session.buffers() as arena:
+            self.session.call(Number.BIND, descriptor, arena.put(address), len(address))
+
+    def syslog(self, action: int, size: int = 0) -> bytes:
+        """syslog(2), for the actions that fill a buffer of ``size`` bytes."""
+        size = min(size, _MOST_AT_ONCE)
+        with self.session.buffers() as arena:
+            buffer = arena.reserve(size)
+            return arena.get(buffer, self.session.call(Number.SYSLOG, action, buffer, size))
+
+    # Modules
+
+    def init_module(self, image: bytes, parameters: str) -> Outcome:
+        """init_module(2), in a thread of its own, so that an oops costs only that thread."""
+        with self.session.buffers() as arena, self.session.copied(image) as address:
+            text = arena.text(parameters)
+            return self.session.in_thread(Number.INIT_MODULE, address, len(image), text)
+
+    def finit_module(self, descriptor: int, parameters: str, flags: int) -> Outcome:
+        """finit_module(2), in a thread of its own."""
+        with self.session.buffers() as arena:
+            text = arena.text(parameters)
+            return self.session.in_thread(Number.FINIT_MODULE, descriptor, text, flags)
+
+    def delete_module(self, name: str, flags: int) -> Outcome:
+        """delete_module(2), in a thread of its own."""
+        with self.session.buffers() as arena:
+            return self.session.in_thread(Number.DELETE_MODULE, arena.text(name), flags)
+
+    def shut_down(self) -> None:
+        """Free the machine."""
+        self.session.close()
+        self.snapshot.close()

@@ -1,0 +1,96 @@
+"""What runs when the kernel starts /sbin/modprobe: Python, answering from the module tree.
+
+Source: ``kernel/module/kmod.c: call_modprobe`` (``/sbin/modprobe -q -- NAME``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from lkm.errors import LkmError
+from lkm.kernel.emulated.memory import Memory
+from lkm.kernel.emulated.system_calls import (
+    MAP_PRIVATE_ANONYMOUS_POPULATE,
+    PROT_READ_WRITE,
+    Call,
+    Number,
+)
+from lkm.kernel.emulated.tasks import Program
+
+_EEXIST = -17
+_OPTIONS_END = "--"
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """A module to load: its name, its uncompressed bytes, its parameters."""
+
+    name: str
+    image: bytes
+    parameters: str = ""
+
+
+Provider = Callable[[str], Sequence[Insertion]]
+"""Turns the name or alias that the kernel asks for into modules, in load order."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One request of the kernel: what it executed, and the result of each load."""
+
+    argv: tuple[str, ...]
+    loaded: list[tuple[str, int]] = field(default_factory=list)
+    error: str = ""
+
+
+class Modprobe:
+    """Makes the programs of the tasks that the kernel executes, and remembers the requests."""
+
+    def __init__(self) -> None:
+        self.provider: Provider | None = None
+        self.requests: list[Request] = []
+        self.memory: Memory | None = None
+
+    def program(self, argv: list[str]) -> Program:
+        """Return the program for ``argv``; anything but modprobe fails, as if it did not exist."""
+        request = Request(tuple(argv))
+        self.requests.append(request)
+        if self.provider is None or not argv or not argv[0].endswith("/modprobe"):
+            return 1
+            yield Call(Number.GETPID)
+        names = argv[argv.index(_OPTIONS_END) + 1 :] if _OPTIONS_END in argv else argv[-1:]
+        status = 0
+        for name in names:
+            status |= yield from self._load(name, request)
+        return status
+
+    def _load(self, name: str, request: Request) -> Program:
+        assert self.provider is not None
+        try:
+            wanted = self.provider(name)
+        except (LkmError, OSError) as error:
+            request.error = str(error)
+            return 1
+        for module in wanted:
+            result = yield from self._insert(module)
+            request.loaded.append((module.name, result))
+            if result < 0 and result != _EEXIST:
+                return 1
+        return 0 if wanted else 1
+
+    def _insert(self, module: Insertion) -> Program:
+        """Load from memory of the task's own: it has no mapping until it makes one."""
+        assert self.memory is not None
+        size = len(module.image)
+        text = module.parameters.encode() + b"\0"
+        room = size + len(text)
+        buffer = yield Call(
+            Number.MMAP, (0, room, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_POPULATE, -1, 0)
+        )
+        if buffer < 0:
+            return buffer
+        self.memory.write(buffer, module.image + text)
+        result = yield Call(Number.INIT_MODULE, (buffer, size, buffer + size))
+        yield Call(Number.MUNMAP, (buffer, room))
+        return result

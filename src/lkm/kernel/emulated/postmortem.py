@@ -1,0 +1,57 @@
+"""The log of a machine that died, read by the kernel's own functions on the stack of PID 1.
+
+Source: ``kernel/printk/printk.c: kmsg_dump_get_line``, made for crash dumpers: no locks, no sleep.
+"""
+
+from __future__ import annotations
+
+import unicorn
+from unicorn import x86_const as x86
+
+from lkm.kernel.emulated.memory import MASK, NotMapped
+from lkm.kernel.emulated.processor import Died, Processor
+from lkm.kernel.emulated.tasks import FUNCTION_ARGUMENTS
+
+_SCRATCH, _LINE, _ITERATOR, _LENGTH = 0x1000, 1024, 0, 256
+_KERNEL_FLAGS = 2
+_MOST_LINES = 20_000
+
+
+def log(processor: Processor, stack: int) -> tuple[str, ...]:
+    """Return the lines of the kernel's log (``<6>[    1.234567] text``), none if it cannot say.
+
+    ``stack`` is the top of a kernel stack that can be overwritten.
+    """
+    try:
+        return tuple(_lines(processor, stack))
+    except (unicorn.UcError, NotMapped, Died):
+        return ()
+
+
+def _lines(processor: Processor, stack: int) -> list[str]:
+    memory, symbols = processor.memory, processor.layout.symbols
+    base = (stack - _SCRATCH) & ~15
+    iterator, length, line = base + _ITERATOR, base + _LENGTH, base + 2 * _LENGTH
+    memory.write(iterator, bytes(processor.layout.offsets["kmsg_dump_iter"]))
+    _call(processor, base, symbols["kmsg_dump_rewind"], iterator)
+    found: list[str] = []
+    while len(found) < _MOST_LINES:
+        arguments = (iterator, 1, line, _LINE, length)
+        if not _call(processor, base, symbols["kmsg_dump_get_line"], *arguments) & 0xFF:
+            break
+        text = memory.read(line, min(memory.u64(length), _LINE)).decode("utf-8", "replace")
+        found += text.rstrip("\n").split("\n")
+    return found
+
+
+def _call(processor: Processor, stack: int, function: int, *arguments: int) -> int:
+    write, stop = processor.uc.reg_write, processor.layout.user_return
+    processor.memory.write_u64(stack - 8, stop)
+    write(x86.UC_X86_REG_RSP, stack - 8)
+    write(x86.UC_X86_REG_EFLAGS, _KERNEL_FLAGS)
+    for name, value in zip(FUNCTION_ARGUMENTS, arguments, strict=False):
+        write(name, value & MASK)
+    processor.uc.emu_start(function, 0)
+    if processor.register(x86.UC_X86_REG_RIP) != stop + 1:
+        raise Died("the log cannot be read")
+    return processor.register(x86.UC_X86_REG_RAX)

@@ -1,0 +1,166 @@
+"""Making system calls in a restored machine: in PID 1, or in a thread that may lose its life."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import struct
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+from lkm.errors import KernelDiedError
+from lkm.kernel.emulated import postmortem
+from lkm.kernel.emulated import system_calls as abi
+from lkm.kernel.emulated.arena import Arena
+from lkm.kernel.emulated.modprobe import Modprobe
+from lkm.kernel.emulated.processor import Died, Restarted
+from lkm.kernel.emulated.restored import Restored
+from lkm.kernel.emulated.snapshot import Snapshot
+from lkm.kernel.emulated.system_calls import Call, Number
+from lkm.kernel.emulated.tasks import Program
+from lkm.kernel.log import parse_text
+from lkm.kernel.syscalls import Outcome
+
+_LARGE = 2 << 20
+_SIGNAL_MASK = 0x7F
+_SIGNAL_SET_SIZE = 8
+_HINT = "rewind or open the machine anew"
+_PANIC = "Kernel panic - not syncing: "
+_Result = TypeVar("_Result")
+
+
+class Session:
+    """One restored machine and the calls made in it.
+
+    ``module_timeout`` are the seconds of the machine's own time that a call in a thread may take
+    before the wait for it is given up.
+    """
+
+    def __init__(self, snapshot: Snapshot, modprobe: Modprobe) -> None:
+        self.restored = Restored(snapshot, modprobe)
+        self.module_timeout = 30.0
+        self.dead = ""
+        self.locate: Callable[[int], str] = hex
+
+    def rewind(self) -> None:
+        """Go back to the snapshot, dead or alive."""
+        self.restored.rewind()
+        self.dead = ""
+
+    @contextlib.contextmanager
+    def buffers(self) -> Iterator[Arena]:
+        """Lend the arena; what was put there is gone at the end of the block."""
+        try:
+            yield self.restored.arena
+        finally:
+            self.restored.arena.clear()
+
+    def call(self, number: Number, *arguments: int, path: str = "") -> int:
+        """Make a system call in PID 1; an error is an ``OSError`` that names ``path``."""
+        result = self._raw(number, *arguments)
+        if -abi.ERRNO_MAX <= result < 0:
+            raise OSError(-result, os.strerror(-result), path or None)
+        return result
+
+    def call_kernel(self, function: int, *arguments: int) -> int:
+        """Call a function of the kernel in the context of PID 1 and return what it returned."""
+        return self._alive(
+            "a call into the kernel",
+            lambda: self.restored.tasks.call_kernel(function, *arguments),
+        )
+
+    def in_thread(self, number: Number, *arguments: int) -> Outcome:
+        """Make a system call in a thread of PID 1 and wait for the thread's end."""
+        results: list[int] = []
+
+        def program() -> Program:
+            results.append((yield Call(number, arguments)))
+            return 0
+
+        self.restored.tasks.clone_runs(program())
+        pid = self.call(Number.CLONE, abi.CLONE_SHARING | abi.SIGCHLD, 0, 0, 0, 0)
+        status = self._wait(number.name.lower(), pid)
+        if status & _SIGNAL_MASK:
+            self.restored.tasks.forget(pid)
+            return Outcome(signal=status & _SIGNAL_MASK)
+        (result,) = results
+        return Outcome(errno=-result) if result < 0 else Outcome(result)
+
+    @contextlib.contextmanager
+    def copied(self, data: bytes) -> Iterator[int]:
+        """Put bytes of any size into PID 1's memory for the time of the block."""
+        if len(data) <= _LARGE:
+            yield self.restored.arena.put(data)
+            return
+        protection, flags = abi.PROT_READ_WRITE, abi.MAP_PRIVATE_ANONYMOUS_POPULATE
+        address = self.call(Number.MMAP, 0, len(data), protection, flags, -1, 0)
+        try:
+            self.restored.processor.memory.write(address, data)
+            yield address
+        finally:
+            if not self.dead:
+                self.call(Number.MUNMAP, address, len(data))
+
+    def _wait(self, operation: str, pid: int) -> int:
+        """Return the wait status of a thread; a thread that does not end is reported."""
+        arena = self.restored.arena
+        signals = arena.put(struct.pack("<Q", 1 << (abi.SIGCHLD - 1)))
+        seconds, fraction = divmod(self.module_timeout, 1)
+        timeout = arena.put(struct.pack("<qq", int(seconds), int(fraction * 1e9)))
+        status = arena.put(bytes(4))
+        while True:
+            signal = self._raw(Number.RT_SIGTIMEDWAIT, signals, 0, timeout, _SIGNAL_SET_SIZE)
+            if self.call(Number.WAIT4, pid, status, abi.WNOHANG | abi.WALL, 0) == pid:
+                return int.from_bytes(arena.get(status, 4), "little")
+            if signal == -errno.EAGAIN:
+                raise KernelDiedError(
+                    operation,
+                    f"it did not return within {self.module_timeout:g} s of the machine's time",
+                    log=self._stack(pid),
+                    hint=f"the rest of the machine still answers; {_HINT} to be rid of the task",
+                )
+
+    def _stack(self, pid: int) -> list[str]:
+        """Return where a blocked task is, innermost function first."""
+        try:
+            with self.buffers() as arena:
+                path = arena.text(f"/proc/{pid}/stack")
+                descriptor = self.call(Number.OPEN, path, os.O_RDONLY, 0)
+                buffer = arena.reserve(4096)
+                size = self.call(Number.READ, descriptor, buffer, 4096)
+                text = arena.get(buffer, size).decode("utf-8", "replace")
+                self.call(Number.CLOSE, descriptor)
+        except OSError:
+            return []
+        return [line.removeprefix("[<0>] ") for line in text.splitlines()]
+
+    def _raw(self, number: Number, *arguments: int) -> int:
+        return self._alive(
+            number.name.lower(), lambda: self.restored.tasks.call(number, *arguments)
+        )
+
+    def _alive(self, operation: str, action: Callable[[], _Result]) -> _Result:
+        if self.dead:
+            raise KernelDiedError(operation, f"the kernel is dead: {self.dead}", hint=_HINT)
+        try:
+            return action()
+        except Died as death:
+            raise self._autopsy(operation, death) from death
+
+    def _autopsy(self, operation: str, death: Died) -> KernelDiedError:
+        processor = self.restored.processor
+        place = self.locate(processor.place)
+        lines = postmortem.log(processor, self.restored.tasks.main.registers)
+        log = [record.text for record in parse_text("\n".join(lines))]
+        panics = [line.removeprefix(_PANIC) for line in log if line.startswith(_PANIC)]
+        if isinstance(death, Restarted):
+            self.dead = f"{death.reason}: {panics[-1]}" if panics else death.reason
+        else:
+            self.dead = f"{death.reason}, at {place}"
+        return KernelDiedError(operation, self.dead, log=log, hint=_HINT)
+
+    def close(self) -> None:
+        """Free the machine."""
+        self.dead = self.dead or "it was shut down"
+        self.restored.close()
