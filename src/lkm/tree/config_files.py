@@ -79,19 +79,19 @@ def logical_lines(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """
     physical = data.split(b"\n")
     first = 1
-    collected = b""
+    collected: list[bytes] = []
     for number, line in enumerate(physical, 1):
         last = number == len(physical)
         text, continued = _unescaped(line)
         if continued and not last:
-            collected += text
+            collected.append(text)
             continue
         if continued:
             text += b"\xff"  # kmod stores the end-of-file mark as a character
-        whole = collected + text
+        whole = b"".join(collected) + text
         if whole or not last:
             yield first, number, whole.partition(b"\0")[0]
-        collected = b""
+        collected.clear()
         first = number + 1
 
 
