@@ -20,6 +20,7 @@ NAME_LIMIT = 1024
 """Longest name read, in bytes; the kernel's own limit is KSYM_NAME_LEN, 512."""
 
 _SHSTRTAB_GUESS = 1024  # the names usually lie just before the section headers
+_FEW = 4  # a name that occurs more often is searched for header by header
 
 SHN_UNDEF = 0
 SHN_LORESERVE = 0xFF00
@@ -148,18 +149,21 @@ class Symbol:
         return self.section == SHN_UNDEF
 
 
-@dataclass(frozen=True, slots=True)
 class _Layout:
-    """How one ELF class lays its tables out, as ``struct`` formats without the byte order."""
+    """How one ELF class and byte order lays its tables out."""
 
-    header: str
-    section: str
-    symbol: str
+    def __init__(self, order: str, header: str, section: str, symbol: str) -> None:
+        self.order = order
+        self.header = struct.Struct(order + header)
+        self.section = struct.Struct(order + section)
+        self.symbol = struct.Struct(order + symbol)
 
 
 _LAYOUTS = {
-    1: _Layout("16xHHIIIIIHHHHHH", "10I", "IIIBBH"),
-    2: _Layout("16xHHIQQQIHHHHHH", "IIQQQQIIQQ", "IBBHQQ"),
+    bytes((1, 1)): _Layout("<", "16xHHIIIIIHHHHHH", "10I", "IIIBBH"),
+    bytes((1, 2)): _Layout(">", "16xHHIIIIIHHHHHH", "10I", "IIIBBH"),
+    bytes((2, 1)): _Layout("<", "16xHHIQQQIHHHHHH", "IIQQQQIIQQ", "IBBHQQ"),
+    bytes((2, 2)): _Layout(">", "16xHHIQQQIHHHHHH", "IIQQQQIIQQ", "IBBHQQ"),
 }
 
 _SectionRow = tuple[int, int, int, int, int, int, int, int, int, int]
@@ -174,29 +178,33 @@ class ElfFile:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self._order, self._layout, self.header = _read_header(source)
+        self._layout, self.header = _read_header(source)
 
     @property
     def byte_order(self) -> str:
         """``<`` or ``>``, as ``struct`` names it."""
-        return self._order
+        return self._layout.order
 
     @functools.cached_property
-    def _rows(self) -> list[_SectionRow]:
-        form = struct.Struct(self._order + self._layout.section)
+    def _table(self) -> bytes:
+        """The section headers, still packed: most callers want one or two of them."""
         header = self.header
-        data = self.source.read(header.section_offset, form.size * header.section_count)
-        return list(form.iter_unpack(data))
+        size = self._layout.section.size * header.section_count
+        return self.source.read(header.section_offset, size)
+
+    def _row(self, index: int) -> _SectionRow:
+        if not 0 <= index < self.header.section_count:
+            raise self._error(f"a section index below {self.header.section_count}", str(index))
+        form = self._layout.section
+        row: _SectionRow = form.unpack_from(self._table, index * form.size)
+        return row
 
     @functools.cached_property
     def _section_names(self) -> bytes:
-        index = self.header.names_index
-        rows = self._rows
-        if not rows:
+        if not self.header.section_count:
             return b""
-        if not 0 < index < len(rows):
-            raise self._error(f"a section index below {len(rows)}", f"e_shstrndx {index}")
-        return self.source.read(rows[index][4], rows[index][5])
+        row = self._row(self.header.names_index)
+        return self.source.read(row[4], row[5])
 
     @functools.cached_property
     def sections(self) -> tuple[Section, ...]:
@@ -204,36 +212,34 @@ class ElfFile:
         names = self._section_names
         return tuple(
             Section(index, self.string(names, row[0]), *row[1:])
-            for index, row in enumerate(self._rows)
+            for index, row in enumerate(self._layout.section.iter_unpack(self._table))
         )
 
     def section(self, name: str) -> Section | None:
         """Return the first section called ``name``, without decoding the others."""
-        index = self._find(name.encode())
-        if index is None:
+        places = list(_places(self._section_names, name.encode() + b"\0"))
+        if len(places) > _FEW:
+            wanted = set(places)
+            rows = enumerate(self._layout.section.iter_unpack(self._table))
+            found = [index for index, row in rows if row[0] in wanted and index]
+        else:
+            found = [index for index in map(self._index_of, places) if index]
+        if not found:
             return None
-        return Section(index, name, *self._rows[index][1:])
+        return Section(min(found), name, *self._row(min(found))[1:])
 
-    def _find(self, name: bytes) -> int | None:
-        names = self._section_names
-        rows = self._rows
-        terminated = name + b"\0"
-        found: int | None = None
-        # A linker may let one name be the end of another, so every place is tried.
-        place = names.find(terminated)
-        while place >= 0:
-            for index, row in enumerate(rows):
-                if row[0] == place and index and (found is None or index < found):
-                    found = index
-                    break
-            place = names.find(terminated, place + 1)
-        return found
+    def _index_of(self, name_offset: int) -> int:
+        """Return the index of the first section whose ``sh_name`` is this, 0 when none is."""
+        size = self._layout.section.size
+        packed = struct.pack(self.byte_order + "I", name_offset)
+        place = self._table.find(packed, size)
+        while place % size and place >= 0:
+            place = self._table.find(packed, (place // size + 1) * size)
+        return max(place // size, 0)
 
     def section_at(self, index: int) -> Section:
         """Return the section with this index."""
-        if not 0 <= index < len(self._rows):
-            raise self._error(f"a section index below {len(self._rows)}", str(index))
-        row = self._rows[index]
+        row = self._row(index)
         return Section(index, self.string(self._section_names, row[0]), *row[1:])
 
     def data(self, section: Section) -> bytes:
@@ -250,8 +256,8 @@ class ElfFile:
     @functools.cached_property
     def symbol_table(self) -> Section | None:
         """The section of type SYMTAB; ``None`` in a stripped file."""
-        for index, row in enumerate(self._rows):
-            if row[1] == SectionType.SYMTAB:
+        for index in range(self.header.section_count):
+            if self._row(index)[1] == SectionType.SYMTAB:
                 return self.section_at(index)
         return None
 
@@ -289,7 +295,7 @@ class ElfFile:
         return Symbol(text, value, size, info >> 4, info & 15, section)
 
     def _symbol_rows(self, table: Section) -> Iterator[_SymbolRow]:
-        form = struct.Struct(self._order + self._layout.symbol)
+        form = self._layout.symbol
         data = self.data(table)
         rows = form.iter_unpack(data[: len(data) // form.size * form.size])
         if self.header.bits == 64:
@@ -316,59 +322,66 @@ class ElfFile:
         )
 
 
-def _read_header(source: Source) -> tuple[str, _Layout, Header]:
-    if source.size < 52:
-        raise FormatError("an ELF header", f"{source.size} bytes", path=source.path)
+def _places(table: bytes, text: bytes) -> Iterator[int]:
+    """Yield where ``text`` occurs: a linker may let one name be the end of another."""
+    place = table.find(text)
+    while place >= 0:
+        yield place
+        place = table.find(text, place + 1)
+
+
+def _read_header(source: Source) -> tuple[_Layout, Header]:
     start = source.read(0, min(64, source.size))
     if start[:4] != b"\x7fELF":
         raise FormatError(
             "the ELF magic 7f 45 4c 46",
-            start[:4].hex(" "),
+            start[:4].hex(" ") or "an empty file",
             path=source.path,
             offset=0,
             hint="this is not a kernel module",
         )
-    order = {1: "<", 2: ">"}.get(start[5])
-    layout = _LAYOUTS.get(start[4])
-    if layout is None or order is None:
+    layout = _LAYOUTS.get(start[4:6])
+    if layout is None:
         raise FormatError(
             "ELF class 1 or 2 and byte order 1 or 2",
-            f"{start[4]} and {start[5]}",
+            start[4:6].hex(" "),
             path=source.path,
             offset=4,
+            hint="the file is damaged",
         )
-    form = struct.Struct(order + layout.header)
-    if len(start) < form.size:
-        raise FormatError("an ELF header", f"{len(start)} bytes", path=source.path)
-    fields = form.unpack_from(start)
-    return order, layout, _checked_header(source, start, order, layout, fields)
+    if len(start) < layout.header.size:
+        raise FormatError("an ELF header", f"{len(start)} bytes", path=source.path, offset=0)
+    return layout, _checked_header(source, start, layout)
 
 
-def _checked_header(
-    source: Source, start: bytes, order: str, layout: _Layout, fields: tuple[int, ...]
-) -> Header:
-    kind, machine, _, _, _, offset, flags, _, _, _, entry_size, count, names_index = fields
-    section = struct.Struct(order + layout.section)
-    if offset and entry_size != section.size:
+def _checked_header(source: Source, start: bytes, layout: _Layout) -> Header:
+    kind, machine, _, _, _, offset, flags, _, _, _, entry_size, count, names_index = (
+        layout.header.unpack_from(start)
+    )
+    if not offset:
+        count = 0
+    elif entry_size != layout.section.size:
         raise FormatError(
-            f"section headers of {section.size} bytes",
+            f"section headers of {layout.section.size} bytes",
             f"e_shentsize {entry_size}",
             path=source.path,
+            hint="the file is damaged",
         )
-    source.expect(max(offset - _SHSTRTAB_GUESS, 0))
-    if offset and (count == 0 or names_index == SHN_XINDEX):
-        # More sections than 16 bits can count: the null section's header has the numbers.
-        first = section.unpack(source.read(offset, section.size))
-        count = count or first[5]
-        names_index = first[6] if names_index == SHN_XINDEX else names_index
+    else:
+        source.expect(max(offset - _SHSTRTAB_GUESS, 0))
+        if count == 0 or names_index == SHN_XINDEX:
+            # More sections than 16 bits can count: the null section's header has the numbers.
+            first = layout.section.unpack(source.read(offset, layout.section.size))
+            count = count or first[5]
+            names_index = first[6] if names_index == SHN_XINDEX else names_index
     return Header(
-        bits=64 if start[4] == 2 else 32,
-        little_endian=order == "<",
-        abi=start[7],
-        type=kind,
-        machine=machine,
-        flags=flags,
-        section_offset=offset,
-        section_count=count if offset else 0,
-        names_index=names_index,
+        64 if start[4] == 2 else 32,
+        layout.order == "<",
+        start[7],
+        kind,
+        machine,
+        flags,
+        offset,
+        count,
+        names_index,
     )

@@ -6,7 +6,7 @@ import functools
 import os
 
 from lkm.module import compression as packing
-from lkm.module import modinfo, symbols, vermagic
+from lkm.module import modinfo, signature, symbols, vermagic
 from lkm.module.compression import Compression
 from lkm.module.elf import ElfFile
 from lkm.module.source import BytesSource, FileSource, Source
@@ -98,6 +98,11 @@ class ModuleImage:
     def depends(self) -> tuple[str, ...]:
         """The modules it says it needs, in its order."""
         return tuple(name for name in (self.modinfo.get("depends") or "").split(",") if name)
+
+    @functools.cached_property
+    def signature(self) -> signature.Signature | None:
+        """The signature appended to it, unverified; ``None`` when there is none."""
+        return signature.read_source(self._source)
 
     @property
     def licence(self) -> str | None:

@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from lkm.errors import FormatError
+from lkm.module.source import BytesSource, Source
 
 MARKER = b"~Module signature appended~\n"
 ID_PKCS7 = 2
@@ -54,36 +55,43 @@ def read(data: bytes, path: str = "") -> Signature | None:
     Raises ``FormatError`` where the lengths in the trailer do not fit the file, which the kernel
     refuses with EBADMSG.
     """
-    if not data.endswith(MARKER):
+    return read_source(BytesSource(data, path))
+
+
+def read_source(source: Source) -> Signature | None:
+    """Return what ``read`` does, reading only the end of ``source``."""
+    trailer = source.size - len(MARKER) - _TRAILER.size
+    if source.size < len(MARKER) or source.read(source.size - len(MARKER), len(MARKER)) != MARKER:
         return None
-    trailer = len(data) - len(MARKER) - _TRAILER.size
     if trailer < 0:
         raise FormatError(
             f"{_TRAILER.size} bytes before the signature marker",
             f"{trailer + _TRAILER.size}",
-            path=path,
+            path=source.path,
             offset=0,
             hint="the file is cut off at its start: copy or build the module again",
         )
-    algo, hash_, id_type, signer, key_id, padding, size = _TRAILER.unpack_from(data, trailer)
+    algo, hash_, id_type, signer, key_id, padding, size = _TRAILER.unpack(
+        source.read(trailer, _TRAILER.size)
+    )
     content = trailer - size - signer - key_id
     if content < 0:
         raise FormatError(
             f"a signature of at most {trailer} bytes",
             f"a length of {size + signer + key_id}",
-            path=path,
+            path=source.path,
             offset=trailer,
             hint="the signature is damaged: build the module again, or sign it again",
         )
-    blob = trailer - size
+    data = source.read(content, trailer - content)
     return Signature(
         content,
-        data[blob:trailer],
+        data[signer + key_id :],
         id_type,
         algo,
         hash_,
-        data[content : content + signer],
-        data[content + signer : blob],
+        data[:signer],
+        data[signer : signer + key_id],
         padding,
     )
 

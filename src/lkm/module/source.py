@@ -7,6 +7,7 @@ from typing import Protocol
 
 from lkm.errors import FormatError
 
+_HEAD = 64
 _TAIL = 16 * 1024
 
 
@@ -66,18 +67,21 @@ class FileSource:
     reads them at once, so that looking at a module costs three reads.
     """
 
-    __slots__ = ("_descriptor", "_tail", "_tail_offset", "path", "size")
+    __slots__ = ("_descriptor", "_head", "_tail", "_tail_offset", "path", "size")
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.size = os.fstat(self._descriptor).st_size
+        self._head = os.pread(self._descriptor, _HEAD, 0)
         self._tail = b""
         self._tail_offset = 0
 
     def read(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes at ``offset``."""
+        if offset >= 0 and size >= 0 and offset + size <= len(self._head):
+            return self._head[offset : offset + size]
         start = offset - self._tail_offset
         if 0 <= start <= len(self._tail) - size and size >= 0:
             return self._tail[start : start + size]
