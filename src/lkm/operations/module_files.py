@@ -76,6 +76,12 @@ def check_is_module(data: bytes, path: str) -> None:
         )
 
 
+def check_is_elf(data: bytes, path: str) -> None:
+    """Raise ``FormatError`` unless ``data`` starts as an ELF file does."""
+    if not data.startswith(b"\x7fELF"):
+        raise FormatError("a kernel module", repr(data[:8]), path=path, offset=0)
+
+
 def write(source: str, target: str, data: bytes, packed: Compression) -> None:
     """Write ``data``, packed as ``packed``, to ``target`` with the mode and owner of ``source``.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from lkm.errors import FormatError
@@ -207,8 +207,3 @@ def _unsupported(signer: SignerInfo) -> str:
     if signer.key_algorithm not in pkcs7.KEY_ALGORITHMS.values():
         return f"signature algorithm {signer.key_algorithm} is unknown"
     return ""
-
-
-def with_path(verification: Verification, path: str) -> Verification:
-    """Return ``verification`` said of the file ``path``."""
-    return replace(verification, path=path)
