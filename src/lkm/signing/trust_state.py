@@ -64,8 +64,10 @@ class TrustState:
     kernel_keys: KernelKeys
 
     @property
-    def enforcement(self) -> Enforcement:
-        """How this kernel treats modules without a signature it trusts."""
+    def enforcement(self) -> Enforcement | None:
+        """How this kernel treats modules without a signature it trusts, ``None``: not known."""
+        if self.sig_enforce is None and self.lockdown is None:
+            return None
         if self.sig_enforce:
             return Enforcement.SIGNATURES
         if self.lockdown in {"integrity", "confidentiality"}:

@@ -6,6 +6,7 @@ import click
 
 from lkm.cli import passphrase
 from lkm.cli.output import print_json
+from lkm.cli.text import colons
 from lkm.operations import keys
 
 _ALGORITHMS = ("rsa2048", "rsa4096", "ec-p384")
@@ -102,11 +103,6 @@ def _print(facts: keys.CertificateFacts) -> None:
     ]
     for label, value in rows:
         click.echo(f"{label:11}  {value}")
-
-
-def colons(digest: str) -> str:
-    """Return a fingerprint the way mokutil and MokManager show it."""
-    return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
 def _usage(facts: keys.CertificateFacts) -> str:
