@@ -65,7 +65,7 @@ def parse(text: str) -> KernelKeys:
             if keyring:
                 count = 0 if keyring["count"] == "empty" else int(keyring["count"])
                 keyrings.append(KernelKeyring(keyring["name"], count))
-        elif match["type"].startswith("asymmetri"):  # the column is cut at nine characters
+        elif "asymmetric".startswith(match["type"]):  # the column is nine characters wide
             key = _ASYMMETRIC.match(match["description"])
             if key:
                 keys.append(KernelKey(key["name"], key["key_id"], key["algorithm"]))
