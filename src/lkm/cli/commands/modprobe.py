@@ -169,17 +169,24 @@ def plan_lines(plan: Plan) -> Iterable[str]:
 
 
 def _show_config(resolver: Resolver, settings: Settings) -> int:
-    rules = [rule for kind in KINDS for rule in resolver.config.of(kind)]
     if settings.as_json:
         from lkm.cli.output import print_json  # only for JSON
 
-        print_json("modprobe", rules=rules)
+        print_json("modprobe", rules=resolver.config.rules)
         return 0
-    _write(f"{rule.kind} {rule.name}{_config_value(rule)}\n" for rule in rules)
-    _write(["\n# End of configuration files. Dumping indexes now:\n\n"])
-    for index in ("modules.alias", "modules.symbols"):
-        _write(f"alias {key} {value.value}\n" for key, value in resolver.indexes.items(index))
+    _write(config_lines(resolver))
     return 0
+
+
+def config_lines(resolver: Resolver) -> Iterable[str]:
+    """Yield the rules and the alias indexes as ``modprobe -c`` prints them."""
+    for kind in KINDS:
+        for rule in resolver.config.of(kind):
+            yield f"{kind} {rule.name}{_config_value(rule)}\n"
+    yield "\n# End of configuration files. Dumping indexes now:\n\n"
+    for index in ("modules.alias", "modules.symbols"):
+        for key, value in resolver.indexes.items(index):
+            yield f"alias {key} {value.value}\n"
 
 
 def _config_value(rule: Rule) -> str:
