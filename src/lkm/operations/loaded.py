@@ -9,7 +9,7 @@ def loaded_modules(where: str = "live", path: str = "/proc/modules") -> tuple[Lo
     """Return the modules of a kernel, or those told in the text file ``path``, newest first.
 
     ``where`` is as ``lkm.kernel.open`` takes it. Raises FormatError for a text that is not
-    /proc/modules's, an OSError when there is none.
+    what the kernel writes, an OSError when there is none.
     """
     if where != "live":
         from lkm.kernel.open import open_kernel  # not needed to read a file
