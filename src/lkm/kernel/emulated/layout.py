@@ -47,7 +47,8 @@ class KernelLayout:
     """Addresses of symbols, struct offsets (``struct.member``) and sizes (``struct``) in bytes.
 
     ``current`` is the offset of the pointer to the running task in the per-CPU area;
-    ``image_base`` is what a virtual address of the kernel image exceeds its physical one by.
+    ``image_base`` is what a virtual address of the kernel image exceeds its physical one by;
+    ``module_text`` are pairs of offsets in struct module: of a text area's address and size.
     """
 
     release: str
@@ -56,6 +57,7 @@ class KernelLayout:
     offsets: dict[str, int]
     current: int
     image_base: int
+    module_text: tuple[tuple[int, int], ...]
 
     @property
     def user_return(self) -> int:
@@ -88,6 +90,7 @@ def read(image: VmlinuxImage) -> KernelLayout:
             | {struct: image.btf.size(struct) for struct in _SIZES},
             current=_current_task(image),
             image_base=segment.address - segment.physical,
+            module_text=_module_text(image),
         )
     except NotFoundError as error:
         raise UnsupportedError(
@@ -102,3 +105,20 @@ def _current_task(image: VmlinuxImage) -> int:
     if hot is not None and image.btf.has("pcpu_hot", "current_task"):
         return hot + image.btf.offset("pcpu_hot", "current_task")
     return image.kallsyms["current_task"]
+
+
+def _module_text(image: VmlinuxImage) -> tuple[tuple[int, int], ...]:
+    """Return where struct module says its text is: two layouts, or an array of memory areas."""
+    btf = image.btf
+    if btf.has("module", "core_layout"):
+        return tuple(
+            (btf.offset("module", f"{part}.base"), btf.offset("module", f"{part}.text_size"))
+            for part in ("core_layout", "init_layout")
+        )
+    kinds = btf.enumerators("mod_mem_type")
+    start, step = btf.offset("module", "mem"), btf.size("module_memory")
+    base, size = btf.offset("module_memory", "base"), btf.offset("module_memory", "size")
+    return tuple(
+        (start + step * kinds[kind] + base, start + step * kinds[kind] + size)
+        for kind in ("MOD_TEXT", "MOD_INIT_TEXT")
+    )

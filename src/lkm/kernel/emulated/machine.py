@@ -6,12 +6,17 @@ import os
 
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.file_formats import parse_directory, parse_status
+from lkm.kernel.emulated.guard import GuardHeap
+from lkm.kernel.emulated.guard import blocks as guard_blocks
+from lkm.kernel.emulated.interposition import Interposition
 from lkm.kernel.emulated.modprobe import Modprobe, Provider, Request
 from lkm.kernel.emulated.processor import Limits
 from lkm.kernel.emulated.session import Session
 from lkm.kernel.emulated.snapshot import Snapshot
 from lkm.kernel.emulated.system_calls import Number
+from lkm.kernel.emulated.workshop import Workshop
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
+from lkm.module.image import ModuleImage
 from lkm.vmlinux.image import VmlinuxImage
 
 _MOST_AT_ONCE = 4 << 20
@@ -29,6 +34,8 @@ class EmulatedMachine(Syscalls):
         self._modprobe = Modprobe()
         self.session = Session(snapshot, self._modprobe)
         self.session.locate = self.locate
+        self._workshop: Workshop | None = None
+        self._interposition: Interposition | None = None
 
     # What only this machine can do
 
@@ -72,7 +79,47 @@ class EmulatedMachine(Syscalls):
 
     def rewind(self) -> None:
         """Go back to the state of the snapshot: nothing that was done since then has happened."""
+        self._end_interposition()
         self.session.rewind()
+
+    def interpose(
+        self,
+        image: ModuleImage,
+        *,
+        guard: bool = False,
+        trace: bool = False,
+        guard_alignment: int = 8,
+    ) -> Interposition:
+        """Watch a module from the next time it is loaded until the machine is rewound.
+
+        ``guard`` puts its objects on guarded pages (see ``guard.GuardHeap`` for the alignment),
+        ``trace`` keeps its calls. There is one interposition at a time.
+        """
+        self._end_interposition()
+        restored = self.session.restored
+        if self._workshop is None:
+            self._workshop = Workshop(restored.processor)
+        heap = None
+        if guard:
+            allocate = self._first_symbol("__get_free_pages", "get_free_pages_noprof")
+            blocks = guard_blocks(self.session.call_kernel, allocate)
+            heap = GuardHeap(restored.processor, blocks, self._workshop.tables, guard_alignment)
+        made = Interposition(
+            restored.processor, self.image, image, self._workshop, heap=heap, trace=trace
+        )
+        restored.module_loads.listener = made.coming
+        self._interposition = made
+        return made
+
+    def _end_interposition(self) -> None:
+        if self._interposition is not None:
+            self._interposition.close()
+            self._interposition = None
+            self.session.restored.module_loads.listener = None
+
+    def _first_symbol(self, *names: str) -> int:
+        found = [self.image.kallsyms.get(name) for name in names]
+        return next((address for address in found if address), 0)
 
     def locate(self, address: int) -> str:
         """Return ``function+0xoffset`` for an address of the kernel's text, else the address."""

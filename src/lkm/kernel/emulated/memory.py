@@ -37,6 +37,30 @@ class Memory:
         self._uc = uc
         self.ram = ram
 
+    def slot(self, address: int, level: int) -> tuple[int, int]:
+        """Return where the page-table entry of an address at one level lies, and its value.
+
+        ``level`` is the shift of what the entry maps (21: 2 MiB). Raises ``NotMapped`` when a
+        level above is not present.
+        """
+        table = self._uc.reg_read(x86.UC_X86_REG_CR3) & _FRAME
+        for shift in _SHIFTS:
+            at = table + 8 * (address >> shift & 511)
+            value = self.physical_u64(at)
+            if shift == level:
+                return at, value
+            if not value & PRESENT or value & LARGE:
+                raise NotMapped(address)
+            table = value & _FRAME
+        raise AssertionError("level is one of the four")
+
+    def physical_u64(self, at: int) -> int:
+        """Return the 8-byte number at a physical address."""
+        if at + 8 <= len(self.ram):
+            value: int = _U64.unpack_from(self.ram, at)[0]
+            return value
+        return int.from_bytes(self._uc.mem_read(at, 8), "little")
+
     def entry(self, address: int, root: int | None = None) -> tuple[int, int, int]:
         """Return the page-table entry of an address: where it lies, its value, its page's shift.
 
@@ -47,7 +71,7 @@ class Memory:
         table = root & _FRAME
         for shift in _SHIFTS:
             at = table + 8 * (address >> shift & 511)
-            (value,) = _U64.unpack_from(self.ram, at)
+            value = self.physical_u64(at)
             if not value & PRESENT:
                 raise NotMapped(address)
             if shift == 12 or (shift < 39 and value & LARGE):
@@ -75,7 +99,10 @@ class Memory:
         while size:
             count = min(size, PAGE - address % PAGE)
             at = self.physical(address)
-            parts.append(bytes(self.ram[at : at + count]))
+            inside = at + count <= len(self.ram)
+            parts.append(
+                bytes(self.ram[at : at + count] if inside else self._uc.mem_read(at, count))
+            )
             address += count
             size -= count
         return b"".join(parts)

@@ -29,7 +29,7 @@ from lkm.kernel.emulated.tasks import Tasks, nothing
 from lkm.vmlinux.image import VmlinuxImage, open_cached
 
 RAM_SIZE = 256 << 20
-_REVISION = "1"
+_REVISION = "2"
 """Changed when what is booted, or how, changes."""
 
 _MOUNTS = (

@@ -10,6 +10,7 @@ from unicorn import x86_const as x86
 
 from lkm.kernel.emulated.arena import Arena
 from lkm.kernel.emulated.modprobe import Modprobe
+from lkm.kernel.emulated.module_load import ModuleLoads
 from lkm.kernel.emulated.page_map import address_of, changed_pages, map_again
 from lkm.kernel.emulated.processor import Processor
 from lkm.kernel.emulated.snapshot import Snapshot
@@ -35,6 +36,7 @@ class Restored:
             uc, view, state.layout, state.context_layout, copy.deepcopy(state.devices)
         )
         self.processor.context.restore(state.context)
+        self.module_loads = ModuleLoads(self.processor)
         self.arena = Arena(uc, view, state.arena)
         modprobe.memory = self.processor.memory
         self.tasks = Tasks(self.processor, modprobe.program, state.main)
@@ -55,6 +57,7 @@ class Restored:
         self.tasks = Tasks(processor, self._modprobe.program, state.main)
         self.arena.clear()
         self._modprobe.requests.clear()
+        self.module_loads.listener = None
 
     def _changed_text(self) -> list[int] | None:
         """Return the virtual addresses of kernel text pages that were patched since the snapshot.
