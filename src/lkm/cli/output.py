@@ -15,11 +15,12 @@ def print_json(verb: str, **content: Any) -> None:
     import msgspec  # costs start-up time, which text output need not pay
 
     document = {"schema": f"lkm.{verb}/1", **content}
-    encoded = msgspec.json.encode(msgspec.to_builtins(document, enc_hook=_plain, str_keys=True))
+    encoded = msgspec.json.encode(msgspec.to_builtins(document, enc_hook=plain, str_keys=True))
     sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Return what msgspec is to encode in place of a value it does not know (a path)."""
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
     raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -64,18 +64,19 @@ def choose(release: str = "") -> KnownKernel:
     """
     if release:
         kernel = kernels.find(release)
-        if not _bootable(kernel):
+        if not is_bootable(kernel):
             raise NotFoundError(
                 f"the image of kernel {kernel.release} cannot be read",
                 hint=f"fetch a copy: lkm kernels fetch {kernel.release}",
             )
         return kernel
-    here = [kernel for kernel in kernels.known() if _bootable(kernel)]
+    here = [kernel for kernel in kernels.known() if is_bootable(kernel)]
     if not here:
         raise NotFoundError("no kernel image is here", hint="fetch one: lkm kernels fetch amd64")
     running = [kernel for kernel in here if kernel.release == os.uname().release]
     return (running or here)[-1]
 
 
-def _bootable(kernel: KnownKernel) -> bool:
+def is_bootable(kernel: KnownKernel) -> bool:
+    """Return whether the image of ``kernel`` is here and may be read."""
     return kernel.vmlinuz is not None and os.access(kernel.vmlinuz, os.R_OK)

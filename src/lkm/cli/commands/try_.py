@@ -1,0 +1,95 @@
+"""Try a module in a kernel of its own: load it, see what it does, unload it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lkm.cli.try_text import JsonLines, TextPrinter
+from lkm.errors import UsageError
+from lkm.operations.try_ import Request, run
+from lkm.operations.try_run import Action
+
+
+class _InOrder(click.Option):
+    """An option whose values are kept together with those of its like, in the order given."""
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        """Note each value in ``ctx.meta`` before click sorts it under its option."""
+        super().add_to_parser(parser, ctx)
+        option = parser._long_opt[self.opts[0]]
+        process = option.process
+
+        def noting(value: str, state: Any) -> None:
+            ctx.meta.setdefault("lkm.actions", []).append(_action(self.opts[0], value))
+            process(value, state)
+
+        option.process = noting
+
+
+def _action(option: str, text: str) -> Action:
+    target, equals, value = text.partition("=")
+    if option == "--read":
+        return Action("read", text)
+    if not target or not equals:
+        raise UsageError(f"{option} {text}: expected {'PARAM' if option == '--set' else 'PATH'}=…")
+    return Action("set" if option == "--set" else "write", target, value)
+
+
+@click.command("try", context_settings={"ignore_unknown_options": False})
+@click.argument("what", metavar="FILE.ko|FILE.c|FOLDER|NAME")
+@click.argument("parameters", metavar="[PARAM=VALUE]...", nargs=-1)
+@click.option("--kernel", metavar="KERNEL", default="emulated", show_default=True,
+              help="emulated[:RELEASE], vm[:RELEASE] or live.")  # fmt: skip
+@click.option("--set", "set_", cls=_InOrder, multiple=True, metavar="PARAM=VALUE",
+              help="Set a parameter while it is loaded.")  # fmt: skip
+@click.option("--read", cls=_InOrder, multiple=True, metavar="PATH|PARAM",
+              help="Show a file of /sys, /proc or /dev, or a parameter.")  # fmt: skip
+@click.option("--write", cls=_InOrder, multiple=True, metavar="PATH=TEXT",
+              help="Write to a file or a device.")  # fmt: skip
+@click.option("--module", "select", metavar="NAME", default="",
+              help="The one to try, of a folder that builds several.")  # fmt: skip
+@click.option("--sig-enforce", is_flag=True, help="Let the kernel demand a valid signature.")
+@click.option("--lockdown", is_flag=True, help="Lock the kernel down, as Secure Boot does.")
+@click.option("--keep", is_flag=True, help="Do not unload it.")
+@click.option("--fetch", is_flag=True, help="Download the kernel and headers that are missing.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object per event.")
+@click.pass_context
+def command(  # noqa: PLR0917 - one parameter an option
+    ctx: click.Context,
+    what: str,
+    parameters: tuple[str, ...],
+    kernel: str,
+    set_: tuple[str, ...],
+    read: tuple[str, ...],
+    write: tuple[str, ...],
+    select: str,
+    sig_enforce: bool,
+    lockdown: bool,
+    keep: bool,
+    fetch: bool,
+    as_json: bool,
+) -> int:
+    """Load a module into a kernel of its own, tell everything that happens, unload it.
+
+    The module is a file, a name in the kernel's module tree, or source that is built first. The
+    kernel is a distribution's, unmodified, in an emulator (or a virtual machine): nothing happens
+    to this machine, and no root is needed. --set, --read and --write act in the order given.
+    """
+    request = Request(
+        what,
+        parameters,
+        kernel=kernel,
+        actions=tuple(ctx.meta.get("lkm.actions", ())),
+        select=select,
+        fetch=fetch,
+        sig_enforce=sig_enforce,
+        lockdown=lockdown,
+        keep=keep,
+    )
+    printer = JsonLines() if as_json else TextPrinter()
+    try:
+        return 1 if run(request, printer).problems else 0
+    finally:
+        printer.close()

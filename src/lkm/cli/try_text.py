@@ -1,0 +1,193 @@
+"""How the events of ``lkm try`` look: as text for people, or as a JSON object a line."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from typing import Any
+
+import click
+
+from lkm.cli.output import ProgressLine, plain
+from lkm.operations import try_events as events
+from lkm.operations.observation import Entry, Registration
+
+_MOST_SYMBOLS = 12
+
+
+class JsonLines:
+    """Prints each event as one line of JSON: its name as ``event``, then its fields."""
+
+    def __call__(self, event: events.Event) -> None:
+        """Print an event; progress is not one that a program needs."""
+        import msgspec  # costs start-up time, which text output need not pay
+
+        if isinstance(event, events.Progress):
+            return
+        name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
+        fields: dict[str, Any] = msgspec.to_builtins(event, enc_hook=plain)
+        document = {"schema": "lkm.try/1", "event": name, **fields}
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+
+class TextPrinter:
+    """Prints each event as it comes, a line or a few."""
+
+    def __init__(self) -> None:
+        self._progress = ProgressLine()
+        self._parameters = False
+
+    def __call__(self, event: events.Event) -> None:
+        """Print an event."""
+        if isinstance(event, events.Progress):
+            self._progress(event.what, event.done, event.total)
+            return
+        self._progress.clear()
+        for line in _lines(event):
+            click.echo(line)
+        sys.stdout.flush()
+
+    def close(self) -> None:
+        """Leave the line of progress empty."""
+        self._progress.clear()
+
+
+@functools.singledispatch
+def _lines(event: object) -> list[str]:
+    raise TypeError(f"no text for {type(event).__name__}")
+
+
+@_lines.register
+def _(event: events.KernelChosen) -> list[str]:
+    return [_row("kernel", f"{event.kernel}: {event.reason}")]
+
+
+@_lines.register
+def _(event: events.Built) -> list[str]:
+    took = _seconds(event.seconds) if event.seconds else "nothing had changed"
+    return [*event.warnings.splitlines(), _row("built", f"{event.module} ({took})")]
+
+
+@_lines.register
+def _(event: events.KernelReady) -> list[str]:
+    return [_row("", f"{event.release}, {event.how} in {_seconds(event.seconds)}")]
+
+
+@_lines.register
+def _(event: events.DependencyLoaded) -> list[str]:
+    outcome = f"refused: {event.error}" if event.error else _seconds(event.seconds)
+    return [_row("needs", f"{event.module}: {event.reason} ({outcome})")]
+
+
+@_lines.register
+def _(event: events.Loaded) -> list[str]:
+    parameters = f" {event.parameters}" if event.parameters else ""
+    return [_row("loaded", f"{event.module}{parameters} in {_seconds(event.seconds)}")]
+
+
+@_lines.register
+def _(event: events.Refused) -> list[str]:
+    why = f"killed by signal {event.signal}" if event.signal else event.error
+    causes = [_row("because", cause) for cause in event.causes]
+    return [_row("refused", f"{event.operation}: {why}"), *causes]
+
+
+@_lines.register
+def _(event: events.Died) -> list[str]:
+    return [_row("died", f"the kernel, while {event.operation}: {event.reason}")]
+
+
+@_lines.register
+def _(event: events.Logged) -> list[str]:
+    record = event.record
+    lost = [_row("log", f"({record.lost} records were lost)")] if record.lost else []
+    level = f"<{record.level_name}> " if record.level <= 4 else ""
+    return [*lost, _row("log", f"[{record.seconds:12.6f}] {level}{record.text}")]
+
+
+@_lines.register
+def _(event: events.State) -> list[str]:
+    users = "" if event.refcount is None else f", {event.refcount} references"
+    held = f", held by {', '.join(event.holders)}" if event.holders else ""
+    freed = "" if event.freed is None else f", {event.freed} bytes freed after init"
+    place = f"{event.size} bytes at {event.address:#x}"
+    return [_row("state", f"{event.state}, {place}{users}{held}{freed}")]
+
+
+@_lines.register
+def _(event: events.ParameterShown) -> list[str]:
+    mode = "hidden" if event.permission is None else f"{event.permission:04o}"
+    value = "" if event.value is None else f" = {event.value}"
+    about = f"  {event.description}" if event.description else ""
+    return [_row("parameter", f"{event.name}{value}  ({event.type or '?'}, {mode}){about}")]
+
+
+@_lines.register
+def _(event: events.Bound) -> list[str]:
+    shown = " ".join(event.symbols[:_MOST_SYMBOLS])
+    more = len(event.symbols) - _MOST_SYMBOLS
+    rest = f" … {more} more" if more > 0 else ""
+    return [_row("uses", f"{len(event.symbols)} of {event.provider}: {shown}{rest}")]
+
+
+@_lines.register
+def _(event: events.Tainted) -> list[str]:
+    flags = zip(event.letters, event.meanings, strict=True)
+    return [_row("taint", ", ".join(f"{letter} {meaning}" for letter, meaning in flags))]
+
+
+@_lines.register
+def _(event: events.Appeared) -> list[str]:
+    return [*_entries("made", event.entries), *_registrations("registered", event.registrations)]
+
+
+@_lines.register
+def _(event: events.Acted) -> list[str]:
+    target = event.target if event.action == "read" else f"{event.target} = {event.value!r}"
+    if event.error:
+        return [_row(event.action, f"{target}: {event.error}")]
+    lines = event.value.splitlines() if event.action == "read" else []
+    if len(lines) == 1:
+        return [_row(event.action, f"{target}: {lines[0]}")]
+    return [_row(event.action, target), *(_row("", line) for line in lines)]
+
+
+@_lines.register
+def _(event: events.Unloaded) -> list[str]:
+    return [_row("unloaded", f"{event.module} in {_seconds(event.seconds)}")]
+
+
+@_lines.register
+def _(event: events.LeftBehind) -> list[str]:
+    if not event.entries and not event.registrations:
+        return [_row("left", "nothing")]
+    return [*_entries("left", event.entries), *_registrations("left", event.registrations)]
+
+
+@_lines.register
+def _(event: events.Finished) -> list[str]:
+    if not event.problems:
+        return [_row("done", f"in {_seconds(event.seconds)}, no problem found")]
+    found = [_row("problem", problem) for problem in event.problems]
+    return [*found, _row("done", f"in {_seconds(event.seconds)}")]
+
+
+def _entries(label: str, entries: tuple[Entry, ...]) -> list[str]:
+    return [_row(label, f"{e.path} ({e.kind})" if e.kind else e.path) for e in entries]
+
+
+def _registrations(label: str, found: tuple[Registration, ...]) -> list[str]:
+    return [_row(label, f"{each.kind} {each.name}") for each in found]
+
+
+def _row(label: str, text: str) -> str:
+    return f"{label:>10}  {text}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

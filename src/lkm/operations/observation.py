@@ -1,0 +1,131 @@
+"""What a kernel shows of itself, so that what a module added, or left, can be told.
+
+Devices, drivers and classes announce themselves (uevents). What does not is looked for in the
+few directories where modules put things, and in the lists under /proc.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from lkm.errors import KernelDiedError
+from lkm.kernel.kernel import Kernel
+from lkm.kernel.uevent import Uevent
+
+_DIRECTORIES = (
+    *("/dev", "/proc", "/proc/bus", "/proc/driver", "/proc/fs", "/proc/irq", "/proc/net"),
+    *("/proc/sys", "/proc/sys/dev", "/proc/sys/fs", "/proc/sys/kernel", "/proc/sys/net"),
+    *("/proc/sys/net/core", "/proc/sys/net/ipv4", "/proc/sys/vm"),
+    *("/sys/bus", "/sys/class", "/sys/firmware", "/sys/fs", "/sys/kernel", "/sys/kernel/config"),
+    *("/sys/kernel/debug", "/sys/module"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A path of the kernel's own file systems; ``kind`` in words (``character device 10:124``)."""
+
+    path: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Registration:
+    """Something registered with a part of the kernel: of what ``kind``, and its name there."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The paths and registrations seen at one time."""
+
+    paths: frozenset[str]
+    registrations: frozenset[Registration]
+
+
+def observe(kernel: Kernel) -> Observation:
+    """Look at ``kernel`` once; what it does not show (no debugfs) is left out."""
+    return Observation(frozenset(_paths(kernel)), frozenset(_registrations(kernel)))
+
+
+def _paths(kernel: Kernel) -> Iterator[str]:
+    for directory in _DIRECTORIES:
+        with contextlib.suppress(OSError):
+            for name in kernel.list_directory(directory):
+                if not (directory == "/proc" and name.isdigit()):
+                    yield f"{directory}/{name}"
+
+
+def new_entries(
+    kernel: Kernel, before: Observation, after: Observation, events: Iterable[Uevent]
+) -> tuple[Entry, ...]:
+    """Return the paths that came between two observations, sorted, those that still are there."""
+    announced = {}
+    for event in events:
+        announced[f"/sys{event.path}"] = event
+        if event.get("DEVNAME"):
+            announced[f"/dev/{event.get('DEVNAME')}"] = event
+    paths = (after.paths - before.paths) | announced.keys()
+    found = (_entry(kernel, path, announced.get(path)) for path in sorted(paths))
+    return tuple(entry for entry in found if entry is not None)
+
+
+def _entry(kernel: Kernel, path: str, event: Uevent | None) -> Entry | None:
+    try:
+        status = kernel.stat(path, follow=False)
+    except KernelDiedError:
+        raise
+    except OSError:
+        return None
+    major, minor = status.rdev
+    if stat.S_ISCHR(status.mode):
+        return Entry(path, f"character device {major}:{minor}")
+    if stat.S_ISBLK(status.mode):
+        return Entry(path, f"block device {major}:{minor}")
+    if event is not None and event.get("SUBSYSTEM"):
+        return Entry(path, event.get("SUBSYSTEM"))
+    return Entry(path, "directory" if status.is_directory else "")
+
+
+def _registrations(kernel: Kernel) -> Iterator[Registration]:
+    for path, read in _LISTS.items():
+        with contextlib.suppress(OSError):
+            yield from read(kernel.read_text(path))
+
+
+def _of_devices(text: str) -> Iterator[Registration]:
+    kind = ""
+    for line in text.splitlines():
+        if line.endswith("devices:"):
+            kind = line.split()[0].lower()
+        elif line.strip():
+            number, _, name = line.strip().partition(" ")
+            yield Registration(f"{kind} major number", f"{number} {name}")
+
+
+def _of_lines(kind: str, pattern: str) -> Callable[[str], Iterator[Registration]]:
+    form = re.compile(pattern, re.MULTILINE)
+
+    def read(text: str) -> Iterator[Registration]:
+        for match in form.finditer(text):
+            yield Registration(kind, " ".join(match[1].split()))
+
+    return read
+
+
+_LISTS: dict[str, Callable[[str], Iterator[Registration]]] = {
+    "/proc/devices": _of_devices,
+    "/proc/misc": _of_lines("misc device", r"^ *(\d+ .+)$"),
+    "/proc/filesystems": _of_lines("file system", r"^(?:nodev)?\t(.+)$"),
+    "/proc/crypto": _of_lines("crypto driver", r"^driver +: (.+)$"),
+    "/proc/net/protocols": _of_lines("network protocol", r"^(\S+) +\d"),
+    "/proc/interrupts": _of_lines("interrupt", r"^ *(\d+):.*?  (\S+.*)$"),
+    "/proc/iomem": _of_lines("memory region", r"^ *[0-9a-f]+-[0-9a-f]+ : (.+)$"),
+    "/proc/ioports": _of_lines("I/O ports", r"^ *([0-9a-f]+-[0-9a-f]+ : .+)$"),
+}

@@ -1,0 +1,314 @@
+"""One run of a module in a kernel that is open: load, look, act, unload, look again."""
+
+from __future__ import annotations
+
+import contextlib
+import errno as errno_names
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lkm import taint
+from lkm.doctor import log as explained
+from lkm.doctor.finding import Severity
+from lkm.doctor.log_rules import RULES
+from lkm.errors import KernelDiedError, KernelError, LkmError
+from lkm.kernel.kernel import Kernel
+from lkm.kernel.log import LogRecord
+from lkm.kernel.proc import LoadedModule
+from lkm.kernel.uevent import Uevent, UeventWatch
+from lkm.operations import try_events as events
+from lkm.operations.observation import Observation, new_entries, observe
+from lkm.operations.try_events import Phase
+from lkm.operations.try_modules import Dependency, Wanted
+from lkm.operations.try_symbols import bound_symbols
+
+_SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
+_LOCKDOWN = "/sys/kernel/security/lockdown"
+_READ_LIMIT = 1 << 16
+_BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to do while the module is loaded.
+
+    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one.
+    """
+
+    kind: Literal["set", "read", "write"]
+    target: str
+    value: str = ""
+
+
+class Run:
+    """What is done with one kernel; everything that happens goes to ``emit``.
+
+    ``problems`` are, in words, what went wrong.
+    """
+
+    def __init__(
+        self, kernel: Kernel, wanted: Wanted, emit: Callable[[events.Event], None], image: str
+    ) -> None:
+        self.kernel = kernel
+        self.wanted = wanted
+        self.problems: list[str] = list(wanted.problems)
+        self._emit = emit
+        self._image = image
+        self._watch = kernel.watch_log()
+        self._logged: list[LogRecord] = []
+        self._name = ""
+
+    # Switches
+
+    def enforce_signatures(self) -> None:
+        """Let the kernel refuse what it cannot verify, as ``module.sig_enforce=1`` does."""
+        self.kernel.write_file(_SIG_ENFORCE, "1")
+
+    def lock_down(self) -> None:
+        """Lock the kernel down for integrity, as booting with Secure Boot does."""
+        self.kernel.write_file(_LOCKDOWN, "integrity")
+
+    # The run
+
+    def try_once(
+        self, parameters: Sequence[str], actions: Sequence[Action], *, keep: bool = False
+    ) -> None:
+        """Load, look, act, unload, look again; a refusal ends it, a death of the kernel too."""
+        try:
+            if self.load_dependencies():
+                self._try_module(parameters, actions, keep)
+        except KernelDiedError as error:
+            self._say_log(Phase.LOAD, error.log)
+            self._emit(events.Died(error.operation, error.reason))
+            self.problems.append(f"the kernel died: {error.reason}")
+
+    def _try_module(self, parameters: Sequence[str], actions: Sequence[Action], keep: bool) -> None:
+        tainted = self.kernel.taint()
+        with UeventWatch(self.kernel.syscalls) as uevents:
+            before = observe(self.kernel)
+            if not self.load(parameters):
+                self._tell_taint(tainted)
+                self._tell_stuck()
+                return
+            seen = list(uevents.new_events())
+            self._describe(tainted, before, seen)
+            for action in actions:
+                self._act(action)
+            for dependency in self.wanted.after:
+                self._load_dependency(dependency)
+            if not keep and self.unload():
+                seen += uevents.new_events()
+                self._tell_left(before, seen)
+
+    def load_dependencies(self) -> bool:
+        """Load what the module needs; return whether the kernel took all of it."""
+        return all(self._load_dependency(dependency) for dependency in self.wanted.before)
+
+    def _load_dependency(self, dependency: Dependency) -> bool:
+        started = time.monotonic()
+        error = ""
+        try:
+            self.kernel.load(dependency.path, dependency.options)
+        except KernelDiedError:
+            raise
+        except KernelError as refused:
+            if refused.errno != errno_names.EEXIST:
+                error = str(refused)
+                self.problems.append(error)
+        seconds = time.monotonic() - started
+        self._emit(
+            events.DependencyLoaded(
+                dependency.module, dependency.path, dependency.reason, seconds, error
+            )
+        )
+        self._say_new_log(Phase.DEPENDENCIES)
+        return not error
+
+    def load(self, parameters: Sequence[str]) -> bool:
+        """Load the module; return whether the kernel took it."""
+        image = self.wanted.image
+        text = " ".join(filter(None, (self.wanted.options.strip(), *map(_quoted, parameters))))
+        started = time.monotonic()
+        try:
+            self._name = self.kernel.load(image, text).name
+        except KernelDiedError:
+            raise
+        except KernelError as error:
+            self._say_new_log(Phase.LOAD)
+            self._refuse(error)
+            return False
+        seconds = time.monotonic() - started
+        self._say_new_log(Phase.LOAD)
+        self._emit(events.Loaded(self._name, image.path, text, seconds))
+        return True
+
+    def unload(self) -> bool:
+        """Unload the module; return whether the kernel let it go."""
+        started = time.monotonic()
+        try:
+            self.kernel.unload(self._name)
+        except KernelDiedError:
+            raise
+        except KernelError as error:
+            self._say_new_log(Phase.UNLOAD)
+            self._refuse(error)
+            return False
+        seconds = time.monotonic() - started
+        self._say_new_log(Phase.UNLOAD)
+        self._emit(events.Unloaded(self._name, seconds))
+        return True
+
+    # What is told
+
+    def _describe(self, tainted: int, before: Observation, seen: Sequence[Uevent]) -> None:
+        self._tell_state(self.kernel.module(self._name))
+        for shown in self._parameters():
+            self._emit(shown)
+        for bound in bound_symbols(self.wanted, self._image):
+            self._emit(bound)
+        self._tell_taint(tainted)
+        after = observe(self.kernel)
+        entries = new_entries(self.kernel, before, after, seen)
+        registrations = tuple(sorted(after.registrations - before.registrations))
+        self._emit(events.Appeared(entries, registrations))
+
+    def _tell_state(self, module: LoadedModule) -> None:
+        self._emit(
+            events.State(
+                module.name,
+                module.state,
+                module.size,
+                module.address,
+                module.refcount,
+                module.holders,
+                None,
+            )
+        )
+
+    def _tell_stuck(self) -> None:
+        """Tell of a module whose init was killed: the kernel keeps it for ever."""
+        for module in self.kernel.modules():
+            if module.name == self.wanted.image.name:
+                self._tell_state(module)
+
+    def _parameters(self) -> Iterator[events.ParameterShown]:
+        folder = f"/sys/module/{self._name}/parameters"
+        values = self.kernel.parameters(self._name)
+        modinfo = self.wanted.image.modinfo
+        types = dict(_split(text) for text in modinfo.all("parmtype"))
+        descriptions = dict(_split(text) for text in modinfo.all("parm"))
+        for name in sorted(types.keys() | values.keys()):
+            permission = None
+            with contextlib.suppress(OSError):
+                permission = self.kernel.stat(f"{folder}/{name}").mode & 0o777
+            yield events.ParameterShown(
+                name, types.get(name, ""), permission, values.get(name), descriptions.get(name, "")
+            )
+
+    def _tell_taint(self, before: int) -> None:
+        new = self.kernel.taint() & ~before
+        if new:
+            flags = taint.decode(new)
+            self._emit(events.Tainted(taint.letters(new), tuple(flag.meaning for flag in flags)))
+            self.problems += [flag.cause for flag in flags if flag.letter in _BAD_TAINT]
+
+    def _tell_left(self, before: Observation, seen: Sequence[Uevent]) -> None:
+        after = observe(self.kernel)
+        entries = new_entries(self.kernel, before, after, seen)
+        registrations = tuple(sorted(after.registrations - before.registrations))
+        self._emit(events.LeftBehind(entries, registrations))
+        self.problems += [f"{entry.path} is still there" for entry in entries]
+        self.problems += [f"{each.kind} {each.name} is still registered" for each in registrations]
+
+    # Actions
+
+    def _act(self, action: Action) -> None:
+        value, error = action.value, ""
+        try:
+            if action.kind == "read":
+                value = self._read(self._path(action.target))
+            elif action.kind == "write":
+                self.kernel.write_file(self._path(action.target), action.value)
+            else:
+                self.kernel.set_parameter(self._name, action.target, action.value)
+        except KernelDiedError:
+            raise
+        except (OSError, LkmError) as problem:
+            error = _words(problem)
+            self.problems.append(f"{action.kind} {action.target}: {error}")
+        self._emit(events.Acted(action.kind, action.target, value, error))
+        self._say_new_log(Phase.USE)
+
+    def _path(self, target: str) -> str:
+        if target.startswith("/"):
+            return target
+        return f"/sys/module/{self._name}/parameters/{target}"
+
+    def _read(self, path: str) -> str:
+        """Return at most 64 KiB of a file (some devices have no end), or a directory's names."""
+        if self.kernel.stat(path).is_directory:
+            return "".join(f"{name}\n" for name in self.kernel.list_directory(path))
+        syscalls = self.kernel.syscalls
+        descriptor = syscalls.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        content = b""
+        try:
+            while len(content) < _READ_LIMIT:
+                chunk = syscalls.read(descriptor, _READ_LIMIT - len(content))
+                if not chunk:
+                    break
+                content += chunk
+        finally:
+            syscalls.close(descriptor)
+        return content.decode("utf-8", "replace")
+
+    # The log, and what it means
+
+    def _say_new_log(self, phase: Phase) -> None:
+        for record in self._watch.new_records():
+            self._logged.append(record)
+            self._emit(events.Logged(phase, record))
+
+    def _say_log(self, phase: Phase, lines: Sequence[str]) -> None:
+        for line in lines:
+            self._emit(events.Logged(phase, LogRecord(line)))
+
+    def _refuse(self, error: KernelError) -> None:
+        text = "\n".join(record.text for record in self._logged)
+        findings = [found.finding for found in explained.explain(text, RULES)]
+        causes = tuple(f.cause for f in findings if f.severity is Severity.FATAL)
+        name = errno_names.errorcode.get(error.errno, str(error.errno)) if error.errno else ""
+        what = os.strerror(error.errno) if error.errno else ""
+        self._emit(
+            events.Refused(
+                error.operation,
+                error.errno,
+                f"{name} ({what})" if name else "",
+                error.signal,
+                causes,
+            )
+        )
+        self.problems.append(str(error))
+
+
+def _quoted(parameter: str) -> str:
+    """Return ``name=value`` as the kernel parses it: a value with a space in quotes."""
+    name, equals, value = parameter.partition("=")
+    if any(c.isspace() for c in value) and not value.startswith('"'):
+        return f'{name}{equals}"{value}"'
+    return parameter
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Split ``name:type`` or ``name:description`` of .modinfo."""
+    name, _, rest = text.partition(":")
+    return name, rest
+
+
+def _words(problem: OSError | LkmError) -> str:
+    if isinstance(problem, OSError):
+        name = errno_names.errorcode.get(problem.errno or 0, "")
+        return f"{problem.strerror or problem} ({name})" if name else str(problem)
+    return str(problem)

@@ -1,0 +1,258 @@
+"""Trying modules: our own in real kernels, what is told, which kernel is chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from lkm.errors import NotFoundError, ToolError, UsageError
+from lkm.operations import try_events as events
+from lkm.operations import try_kernel
+from lkm.operations.observation import Entry, Registration
+from lkm.operations.try_ import Request, run
+from lkm.operations.try_kernel import Wish
+from lkm.operations.try_run import Action
+from lkm.tree import kernels
+from tests.support.kernels import KernelFiles
+from tests.support.modules import built
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+_Event = TypeVar("_Event")
+
+
+class Told(list[events.Event]):
+    """The events of one run."""
+
+    def one(self, kind: type[_Event]) -> _Event:
+        (found,) = self.all(kind)
+        return found
+
+    def all(self, kind: type[_Event]) -> list[_Event]:
+        return [event for event in self if isinstance(event, kind)]
+
+    @property
+    def log(self) -> list[str]:
+        return [event.record.text for event in self.all(events.Logged)]
+
+
+def attempt(what: object, *parameters: str, **request: object) -> Told:
+    told = Told()
+    wish = Request(os.fspath(what), parameters)  # type: ignore[call-overload]
+    run(dataclasses.replace(wish, **request), told.append)  # type: ignore[arg-type]
+    return told
+
+
+@pytest.fixture(scope="module", params=["emulated", "vm"])
+def where(request: pytest.FixtureRequest, kernel: KernelFiles) -> str:
+    return f"{request.param}:{kernel.release}"
+
+
+HELLO_ACTIONS = (
+    Action("write", "/dev/hello", "kept"),
+    Action("read", "/dev/hello"),
+    Action("set", "num", "8"),
+    Action("read", "num"),
+    Action("read", "/sys/module/hello/parameters/who"),
+    Action("set", "who", "me"),
+    Action("read", "/nowhere"),
+    Action("write", "/dev/hello", "x" * 257),
+)
+
+
+@pytest.fixture(scope="module")
+def hello(where: str) -> Told:
+    source = EXAMPLES / "hello"
+    return attempt(source, "num=5", "who=big world", kernel=where, actions=HELLO_ACTIONS)
+
+
+def test_what_a_load_makes(hello: Told, where: str) -> None:
+    assert hello.one(events.KernelChosen).kernel == where
+    assert hello.one(events.Loaded).parameters == 'num=5 who="big world"'
+    assert "hello: hello, big world (num=5, 4 primes)" in hello.log
+    state = hello.one(events.State)
+    assert (state.module, state.state, state.refcount, state.holders) == ("hello", "Live", 0, ())
+    assert state.size > 0
+    assert state.address > 1 << 63
+    appeared = hello.one(events.Appeared)
+    paths = {entry.path: entry.kind for entry in appeared.entries}
+    assert paths["/dev/hello"].startswith("character device 10:")
+    assert paths["/sys/devices/virtual/misc/hello"] == "misc"
+    assert paths["/sys/module/hello"] == "module"
+    assert [each.kind for each in appeared.registrations] == ["misc device"]
+    tainted = hello.one(events.Tainted)
+    assert tainted.letters == "OE"
+    assert "out-of-tree module" in tainted.meanings
+
+
+def test_parameters_and_symbols(hello: Told) -> None:
+    shown = {event.name: event for event in hello.all(events.ParameterShown)}
+    assert (shown["num"].type, shown["num"].permission, shown["num"].value) == ("int", 0o644, "5")
+    assert shown["who"].value == "big world"
+    assert shown["primes"].type == "array of ushort"
+    assert shown["loud"].description.startswith("greet with")
+    bound = hello.one(events.Bound)
+    assert bound.provider == "vmlinux"
+    assert {"misc_register", "_printk", "kfree"} <= set(bound.symbols)
+
+
+def test_actions_in_their_order(hello: Told) -> None:
+    told = [(event.action, event.value, event.error) for event in hello.all(events.Acted)]
+    assert told[:5] == [
+        ("write", "kept", ""),
+        ("read", "kept", ""),
+        ("set", "8", ""),
+        ("read", "8\n", ""),
+        ("read", "big world\n", ""),
+    ]
+    assert "Permission denied" in told[5][2]
+    assert told[6][2] == "No such file or directory (ENOENT)"
+    assert told[7][2] == "Message too long (EMSGSIZE)"
+    assert len(hello.one(events.Finished).problems) == 3
+
+
+def test_unloaded_and_nothing_left(hello: Told) -> None:
+    assert hello.one(events.Unloaded).module == "hello"
+    assert hello.one(events.LeftBehind) == events.LeftBehind((), ())
+    assert hello.log[-1] == "hello: goodbye, big world"
+    kinds = [type(event) for event in hello]
+    assert kinds.index(events.Loaded) < kinds.index(events.Acted) < kinds.index(events.Unloaded)
+
+
+def test_what_a_careless_module_leaves(where: str, tmp_path: Path) -> None:
+    source = tmp_path / "careless.c"
+    source.write_text(
+        "#include <linux/module.h>\n#include <linux/proc_fs.h>\n#include <linux/fs.h>\n"
+        "static int __init start(void)\n{\n"
+        '\tproc_mkdir("careless", NULL);\n'
+        '\treturn register_chrdev(231, "careless", &(const struct file_operations){}) < 0;\n}\n'
+        "static void __exit stop(void) { }\n"
+        'module_init(start); module_exit(stop); MODULE_LICENSE("GPL");\n'
+    )
+    told = attempt(source, kernel=where)
+    left = told.one(events.LeftBehind)
+    assert left.entries == (Entry("/proc/careless", "directory"),)
+    assert left.registrations == (Registration("character major number", "231 careless"),)
+    assert told.one(events.Finished).problems == (
+        "/proc/careless is still there",
+        "character major number 231 careless is still registered",
+    )
+
+
+def test_refusal_is_explained(where: str) -> None:
+    told = attempt(built("init_fails"), kernel=where)
+    assert told.one(events.Refused).error == "ENODEV (No such device)"
+    assert not told.all(events.Loaded)
+    told = attempt(built("unknown_symbol"), kernel=where)
+    refused = told.one(events.Refused)
+    assert refused.errno == 2
+    assert any("lkm_test_nowhere" in cause for cause in refused.causes)
+    assert told.one(events.Finished).problems
+
+
+def test_oops_kills_the_load_not_the_run(where: str) -> None:
+    told = attempt(built("oops"), kernel=where)
+    assert told.one(events.Refused).signal == 9
+    assert "D" in told.one(events.Tainted).letters
+    assert told.one(events.State).state == "Loading"
+    assert any(line.startswith("BUG: kernel NULL pointer") for line in told.log)
+
+
+def test_switches(where: str) -> None:
+    refused = attempt(built("hello"), kernel=where, sig_enforce=True).one(events.Refused)
+    assert refused.error.startswith("EKEYREJECTED")
+    refused = attempt(built("hello"), kernel=where, lockdown=True).one(events.Refused)
+    assert refused.error.startswith("EPERM")
+
+
+def test_keep(where: str) -> None:
+    told = attempt(built("hello"), kernel=where, keep=True)
+    assert not told.all(events.Unloaded)
+    assert not told.one(events.Finished).problems
+
+
+def test_compile_errors_are_the_compilers(tmp_path: Path) -> None:
+    source = tmp_path / "wrong.c"
+    source.write_text("int x = nothing;\n")
+    with pytest.raises(ToolError) as caught:
+        attempt(source)
+    assert f"{source}:1:9: error:" in caught.value.output
+
+
+def test_a_folder_of_several_modules(tmp_path: Path) -> None:
+    text = (EXAMPLES / "broken/broken.c").read_text()
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.c").write_text(text.replace("broken", name))
+    (tmp_path / "Kbuild").write_text("obj-m := one.o two.o\n")
+    with pytest.raises(UsageError, match="2 modules: one, two") as caught:
+        attempt(tmp_path)
+    assert caught.value.hint == "choose one: --module two"
+    assert attempt(tmp_path, select="one").one(events.Loaded).module == "one"
+    with pytest.raises(NotFoundError):
+        attempt(tmp_path, select="three")
+
+
+# Which kernel
+
+
+def test_kernel_that_the_module_was_built_for(kernel: KernelFiles) -> None:
+    choice = try_kernel.choose("emulated", Wish(built_for=kernel.release))
+    assert choice.where == f"emulated:{kernel.release}"
+    assert choice.reason == "the module was built for it"
+
+
+def test_kernel_for_what_was_built_for_another() -> None:
+    newest = [k for k in kernels.known() if k.vmlinuz][-1]
+    choice = try_kernel.choose("vm", Wish(built_for="5.4.0-none"))
+    assert choice.where == f"vm:{newest.release}"
+    assert choice.reason.startswith("5.4.0-none, for which it was built, is not here; ")
+
+
+def test_no_kernel_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = built("hello")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(kernels, "_releases", lambda _: set())
+    with pytest.raises(NotFoundError, match="no kernel image is on this machine") as caught:
+        attempt(module)
+    assert "lkm kernels fetch" in caught.value.hint
+    assert "--fetch" in caught.value.hint
+
+
+def test_what_is_missing_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def fetch(what: str, *, headers: bool = False, progress: object = None) -> object:
+        asked.append((what, headers))
+        return here
+
+    here = [k for k in kernels.known() if k.vmlinuz][-1]
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(kernels, "_releases", lambda _: set())
+    monkeypatch.setattr(kernels, "fetch", fetch)
+    assert try_kernel.choose("emulated", Wish(fetch=True)).known is here
+    assert try_kernel.choose("emulated:6.1", Wish(fetch=True, from_source=True)).known is here
+    assert try_kernel.choose("emulated", Wish("6.1.0-9-amd64", fetch=True)).known is here
+    assert [what for what, _ in asked[1:]] == ["6.1", "6.1.0-9-amd64"]
+    assert [headers for _, headers in asked] == [False, True, False]
+
+
+@pytest.mark.parametrize("where", ["other", "live:6.1", "emulatedd"])
+def test_words_that_name_no_kernel(where: str) -> None:
+    with pytest.raises(UsageError, match="names no kernel"):
+        try_kernel.choose(where, Wish())
+
+
+def test_release_that_is_not_here() -> None:
+    with pytest.raises(NotFoundError) as caught:
+        try_kernel.choose("emulated:9.9.9", Wish())
+    assert caught.value.hint == "fetch it: lkm kernels fetch 9.9.9   (or add --fetch)"
+
+
+def test_no_such_thing() -> None:
+    with pytest.raises(NotFoundError, match="no such file"):
+        attempt("nothing.ko")
+    with pytest.raises(NotFoundError, match="no module 'nothing'"):
+        attempt("nothing")
