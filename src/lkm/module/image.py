@@ -5,10 +5,21 @@ from __future__ import annotations
 import functools
 import os
 
+from lkm import taint
 from lkm.module import compression as packing
-from lkm.module import modinfo, signature, symbols, vermagic
+from lkm.module import (
+    licence,
+    memory,
+    modinfo,
+    notes,
+    parameters,
+    relocations,
+    signature,
+    symbols,
+    vermagic,
+)
 from lkm.module.compression import Compression
-from lkm.module.elf import ElfFile
+from lkm.module.elf import ElfFile, Section
 from lkm.module.source import BytesSource, FileSource, Source
 
 
@@ -18,6 +29,9 @@ def name_of(path: str) -> str:
     As kmod does (``shared/util.c: path_to_modname``).
     """
     return os.path.basename(path).partition(".")[0].replace("-", "_")
+
+
+THIS_MODULE = ".gnu.linkonce.this_module"
 
 
 class ModuleImage:
@@ -104,6 +118,54 @@ class ModuleImage:
         """The signature appended to it, unverified; ``None`` when there is none."""
         return signature.read_source(self._source)
 
+    @functools.cached_property
+    def parameters(self) -> tuple[parameters.Parameter, ...]:
+        """The parameters it takes."""
+        return parameters.parameters(self.elf, self.modinfo)
+
+    @property
+    def sections(self) -> tuple[Section, ...]:
+        """The sections, in file order, the null section first."""
+        return self.elf.sections
+
+    @functools.cached_property
+    def relocations(self) -> tuple[tuple[str, int], ...]:
+        """How many relocation entries there are of each type, the most frequent first."""
+        return relocations.counted(self.elf)
+
+    @functools.cached_property
+    def memory(self) -> memory.Memory:
+        """The memory it takes once loaded."""
+        return memory.measure(self.elf)
+
+    @functools.cached_property
+    def build_id(self) -> str | None:
+        """The linker's build id in hexadecimal."""
+        return notes.build_id(self.elf)
+
+    @property
+    def init(self) -> str | None:
+        """The name of its init function, ``None`` when it has none."""
+        return self._entry_points[0]
+
+    @property
+    def exit(self) -> str | None:
+        """The name of its exit function; without one it cannot be unloaded."""
+        return self._entry_points[1]
+
+    @functools.cached_property
+    def _entry_points(self) -> tuple[str | None, str | None]:
+        return (
+            symbols.function_behind(self.elf, "init_module"),
+            symbols.function_behind(self.elf, "cleanup_module"),
+        )
+
+    @property
+    def this_module_size(self) -> int | None:
+        """The size of its ``struct module`` in bytes, which the kernel's has to match."""
+        section = self.elf.section(THIS_MODULE)
+        return section.size if section else None
+
     @property
     def licence(self) -> str | None:
         """The value of MODULE_LICENSE."""
@@ -118,3 +180,53 @@ class ModuleImage:
     def softdeps(self) -> tuple[str, ...]:
         """The values of MODULE_SOFTDEP, as written."""
         return self.modinfo.all("softdep")
+
+    @property
+    def out_of_tree(self) -> bool:
+        """Whether it was built outside the kernel's tree (taint O)."""
+        return self.modinfo.get("intree") is None
+
+    @property
+    def staging(self) -> bool:
+        """Whether it is from drivers/staging (taint C)."""
+        return self.modinfo.get("staging") is not None
+
+    @property
+    def livepatch(self) -> bool:
+        """Whether it is a live patch (taint K)."""
+        return self.modinfo.get("livepatch") is not None
+
+    @property
+    def proprietary(self) -> bool:
+        """Whether its licence is not compatible with the GPL (taint P)."""
+        return not licence.is_gpl_compatible(self.licence)
+
+    @property
+    def retpoline(self) -> bool:
+        """Whether it was compiled with retpolines."""
+        return self.modinfo.get("retpoline") is not None
+
+    @property
+    def has_dwarf(self) -> bool:
+        """Whether it has debug information with source lines."""
+        return any(self.elf.section(name) for name in (".debug_info", ".zdebug_info"))
+
+    @property
+    def has_btf(self) -> bool:
+        """Whether it has BTF type information."""
+        return self.elf.section(".BTF") is not None
+
+    @property
+    def taints(self) -> tuple[taint.TaintFlag, ...]:
+        """The taint flags it sets when loaded, but for E, which the kernel's keys decide.
+
+        Source: ``kernel/module/main.c: check_modinfo, setup_modinfo``.
+        """
+        letters = {
+            "P": self.proprietary,
+            "C": self.staging,
+            "O": self.out_of_tree,
+            "K": self.livepatch,
+            "N": self.modinfo.get("test") is not None,
+        }
+        return taint.from_letters(letter for letter, applies in letters.items() if applies)

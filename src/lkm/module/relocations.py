@@ -7,10 +7,13 @@ packs three types into one entry (``arch/mips/include/asm/elf.h: Elf64_Mips_Rela
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lkm.errors import FormatError
 from lkm.module.elf import ElfFile, Section, SectionType
+from lkm.module.relocation_types import type_name
 
 EM_MIPS = 8
 
@@ -40,9 +43,21 @@ def entries(elf: ElfFile, section: Section) -> Iterator[Relocation]:
         yield Relocation(offset, kind, symbol, addend[0] if addend else None)
 
 
-def relocation_sections(elf: ElfFile) -> Iterator[Section]:
-    """Return the REL and RELA sections, in file order."""
-    return (s for s in elf.sections if s.type in (SectionType.REL, SectionType.RELA))
+def relocation_sections(elf: ElfFile) -> tuple[Section, ...]:
+    """Return the REL and RELA sections, in file order.
+
+    Raises ``FormatError`` where they overlap, which would make little data a lot of work.
+    """
+    found = tuple(s for s in elf.sections if s.type in (SectionType.REL, SectionType.RELA))
+    total = sum(section.size for section in found)
+    if total > elf.source.size:
+        raise FormatError(
+            f"at most {elf.source.size:#x} bytes of relocation entries",
+            f"{total:#x} in {len(found)} sections",
+            path=elf.source.path,
+            hint="the file is damaged",
+        )
+    return found
 
 
 def of_section(elf: ElfFile, target: Section) -> Iterator[Relocation]:
@@ -50,6 +65,15 @@ def of_section(elf: ElfFile, target: Section) -> Iterator[Relocation]:
     for section in relocation_sections(elf):
         if section.info == target.index:
             yield from entries(elf, section)
+
+
+def counted(elf: ElfFile) -> tuple[tuple[str, int], ...]:
+    """Return how many entries there are of each type, the most frequent first."""
+    counts = Counter(
+        entry.type for section in relocation_sections(elf) for entry in entries(elf, section)
+    )
+    names = ((type_name(elf.header.machine, number), count) for number, count in counts.items())
+    return tuple(sorted(names, key=lambda pair: (-pair[1], pair[0])))
 
 
 def _split_for(elf: ElfFile) -> Callable[[int], tuple[int, int]]:

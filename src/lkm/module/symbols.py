@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lkm.module import relocations
-from lkm.module.elf import SHN_ABS, Binding, ElfFile, Section, Symbol
+from lkm.module.elf import SHN_ABS, Binding, ElfFile, Section, Symbol, SymbolType
 
 _VERSION_RECORD = 64  # struct modversion_info: an unsigned long, then the name
 
@@ -130,6 +130,25 @@ def _pair(texts: list[str]) -> tuple[str, str]:
 def _implicit_addend(elf: ElfFile, section: Section, offset: int) -> int:
     data = elf.data(section)[offset : offset + 4]
     return int.from_bytes(data, "little" if elf.header.little_endian else "big")
+
+
+def function_behind(elf: ElfFile, alias: str) -> str | None:
+    """Return the function that ``alias`` is another name of, ``alias`` itself if it has no other.
+
+    ``None`` when it is not defined. ``module_init(f)`` makes ``init_module`` an alias of ``f``.
+    """
+    target = next((s for s in elf.symbols if s.name == alias and not s.undefined), None)
+    if target is None:
+        return None
+    place = (target.section, target.value)
+    same = [
+        symbol.name
+        for symbol in elf.symbols
+        if (symbol.section, symbol.value) == place
+        and symbol.type == SymbolType.FUNC
+        and symbol.name != alias
+    ]
+    return same[0] if same else alias
 
 
 class _Checksums:

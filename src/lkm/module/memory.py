@@ -1,0 +1,101 @@
+"""The memory a module takes once loaded: what stays, and what is freed after init.
+
+A module's sections are laid out in groups (code, read-only data, data written by init only, data),
+each rounded up to pages, followed by the symbols kept for kallsyms. Source:
+``kernel/module/main.c: layout_sections``, ``kernel/module/kallsyms.c: layout_symtab`` (v6.1; later
+kernels give each group an allocation of its own, which comes to the same).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lkm.module.elf import ElfFile, Section, SectionFlag
+
+PAGE_SIZE = 4096
+_NOT_LOADED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})
+_PERCPU = ".data..percpu"
+_RO_AFTER_INIT = frozenset({".data..ro_after_init", "__jump_table"})
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes, in whole pages: ``core`` stays, ``init`` is freed; ``percpu`` on each processor.
+
+    ``core`` is what lsmod shows as the size, on a kernel with CONFIG_KALLSYMS_ALL and 4 KiB pages.
+    """
+
+    core: int
+    init: int
+    percpu: int
+
+
+def is_init(name: str) -> bool:
+    """Say whether the section called ``name`` is freed after init (``module_init_section``)."""
+    return name.startswith(".init")
+
+
+def is_loaded(section: Section) -> bool:
+    """Say whether the kernel copies ``section`` into the module's memory."""
+    return section.allocated and section.name not in _NOT_LOADED and section.name != _PERCPU
+
+
+def stays(section: Section) -> bool:
+    """Say whether ``section`` is in memory after init."""
+    return is_loaded(section) and not is_init(section.name)
+
+
+def measure(elf: ElfFile) -> Memory:
+    """Return what the module will take on a 64-bit kernel."""
+    loaded = [section for section in elf.sections if is_loaded(section)]
+    core = _grouped(section for section in loaded if not is_init(section.name))
+    init = _grouped(section for section in loaded if is_init(section.name))
+    core, init = _with_symbols(elf, core, init)
+    percpu = elf.section(_PERCPU)
+    return Memory(_pages(core), _pages(init), percpu.size if percpu else 0)
+
+
+def _grouped(sections: Iterable[Section]) -> int:
+    groups: list[list[Section]] = [[], [], [], []]
+    for section in sections:
+        groups[_group(section)].append(section)
+    size = 0
+    for group in groups:
+        for section in group:
+            size = _aligned(size, section.alignment) + section.size
+        size = _pages(size)
+    return size
+
+
+def _group(section: Section) -> int:
+    if section.flags & SectionFlag.EXECINSTR:
+        return 0
+    if not section.flags & SectionFlag.WRITE:
+        return 1
+    return 2 if section.name in _RO_AFTER_INIT else 3
+
+
+def _with_symbols(elf: ElfFile, core: int, init: int) -> tuple[int, int]:
+    """Add the symbol tables: the whole one to ``init``, what outlives it to ``core``."""
+    table = elf.symbol_table
+    if table is None:
+        return core, init
+    strings = elf.section_at(table.link)
+    entry = 24 if elf.header.bits == 64 else 16
+    staying = {s.index for s in elf.sections if s.name == _PERCPU or stays(s)}
+    kept = [symbol for symbol in elf.symbols if symbol.section in staying and symbol.name]
+    core = _aligned(core, table.alignment) + (len(kept) + 1) * (entry + 1) + 1
+    core += sum(len(symbol.name.encode("utf-8", "surrogateescape")) + 1 for symbol in kept)
+    init = _aligned(init, table.alignment) + table.size
+    init = _aligned(init, strings.alignment) + strings.size
+    kallsyms = 4 * elf.header.bits // 8  # struct mod_kallsyms: three pointers and a count
+    return core, _aligned(init, 8) + kallsyms + len(elf.symbols)
+
+
+def _aligned(size: int, alignment: int) -> int:
+    return -(-size // alignment) * alignment if alignment > 1 else size
+
+
+def _pages(size: int) -> int:
+    return _aligned(size, PAGE_SIZE)
