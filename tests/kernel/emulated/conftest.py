@@ -6,6 +6,7 @@ import pytest
 
 from lkm.kernel.emulated import open_machine
 from lkm.kernel.emulated.machine import EmulatedMachine
+from lkm.kernel.emulated.processor import Limits
 from lkm.kernel.kernel import Kernel
 from tests.support.kernels import kernel_files
 
@@ -21,6 +22,8 @@ def shared_machine() -> Iterator[EmulatedMachine]:
 def machine(shared_machine: EmulatedMachine) -> EmulatedMachine:
     """A machine as it is after booting; the tests of a process share its memory, not its state."""
     shared_machine.rewind()
+    shared_machine.limits = Limits()
+    shared_machine.session.module_timeout = 30
     return shared_machine
 
 

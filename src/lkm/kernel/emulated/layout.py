@@ -19,6 +19,7 @@ _SYMBOLS = (
     "do_init_module",
     "kmsg_dump_rewind",
     "kmsg_dump_get_line",
+    "sprint_symbol",
     "_text",
     "_etext",
     "_end",

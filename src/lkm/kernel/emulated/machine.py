@@ -33,7 +33,6 @@ class EmulatedMachine(Syscalls):
         self.image = image
         self._modprobe = Modprobe()
         self.session = Session(snapshot, self._modprobe)
-        self.session.locate = self.locate
         self._workshop: Workshop | None = None
         self._interposition: Interposition | None = None
 
@@ -121,12 +120,6 @@ class EmulatedMachine(Syscalls):
         found = [self.image.kallsyms.get(name) for name in names]
         return next((address for address in found if address), 0)
 
-    def locate(self, address: int) -> str:
-        """Return ``function+0xoffset`` for an address of the kernel's text, else the address."""
-        found = self.image.kallsyms.at(address)
-        inside = address < self.snapshot.state.layout.modules_start
-        return f"{found[0].name}+{found[1]:#x}" if found and inside else hex(address)
-
     # Files
 
     def open(self, path: str, flags: int = 0, mode: int = 0o666) -> int:
@@ -135,8 +128,9 @@ class EmulatedMachine(Syscalls):
             return self.session.call(Number.OPEN, arena.text(path), flags, mode, path=path)
 
     def close(self, descriptor: int) -> None:
-        """close(2)."""
-        self.session.call(Number.CLOSE, descriptor)
+        """close(2); on a dead machine there is nothing left to close."""
+        if not self.session.dead:
+            self.session.call(Number.CLOSE, descriptor)
 
     def read(self, descriptor: int, size: int = 65536) -> bytes:
         """read(2), of at most 4 MiB."""

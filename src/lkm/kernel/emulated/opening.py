@@ -29,7 +29,7 @@ from lkm.kernel.emulated.tasks import Tasks, nothing
 from lkm.vmlinux.image import VmlinuxImage, open_cached
 
 RAM_SIZE = 256 << 20
-_REVISION = "2"
+_REVISION = "3"
 """Changed when what is booted, or how, changes."""
 
 _MOUNTS = (
@@ -51,11 +51,7 @@ def open_machine(
     command_line: str = "",
     progress: Progress | None = None,
 ) -> EmulatedMachine:
-    """Return a machine that runs the kernel in a vmlinuz or vmlinux file.
-
-    ``root`` is the root directory whose modules answer when the kernel asks for one;
-    ``command_line`` is added to the machine's own; ``progress`` is told what takes long.
-    """
+    """See :func:`lkm.kernel.emulated.open_machine`."""
     image = open_cached(path)
     text = f"{boot.COMMAND_LINE} {command_line}".strip()
     key = cache.key(_REVISION, unicorn.__version__, os.uname().machine, image.key, text)

@@ -1,6 +1,7 @@
-"""The log of a machine that died, read by the kernel's own functions on the stack of PID 1.
+"""What a dead machine can still tell, through the kernel's own functions on the stack of PID 1.
 
-Source: ``kernel/printk/printk.c: kmsg_dump_get_line``, made for crash dumpers: no locks, no sleep.
+Source: ``kernel/printk/printk.c: kmsg_dump_get_line``, made for crash dumpers: no locks, no
+sleep; ``kernel/kallsyms.c: sprint_symbol``, which traces use.
 """
 
 from __future__ import annotations
@@ -26,6 +27,16 @@ def log(processor: Processor, stack: int) -> tuple[str, ...]:
         return tuple(_lines(processor, stack))
     except (unicorn.UcError, NotMapped, Died):
         return ()
+
+
+def symbol(processor: Processor, stack: int, address: int) -> str:
+    """Return ``function+0x12/0x34 [module]`` for an address, as the kernel names it."""
+    base = (stack - _SCRATCH) & ~15
+    try:
+        _call(processor, base, processor.layout.symbols["sprint_symbol"], base, address)
+        return processor.memory.string(base).decode("utf-8", "replace")
+    except (unicorn.UcError, NotMapped, Died):
+        return hex(address)
 
 
 def _lines(processor: Processor, stack: int) -> list[str]:

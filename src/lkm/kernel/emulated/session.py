@@ -40,13 +40,17 @@ class Session:
     def __init__(self, snapshot: Snapshot, modprobe: Modprobe) -> None:
         self.restored = Restored(snapshot, modprobe)
         self.module_timeout = 30.0
-        self.dead = ""
-        self.locate: Callable[[int], str] = hex
+        self.death: KernelDiedError | None = None
 
     def rewind(self) -> None:
         """Go back to the snapshot, dead or alive."""
         self.restored.rewind()
-        self.dead = ""
+        self.death = None
+
+    @property
+    def dead(self) -> str:
+        """Why the kernel will not go on; empty while it lives."""
+        return self.death.reason if self.death else ""
 
     @contextlib.contextmanager
     def buffers(self) -> Iterator[Arena]:
@@ -141,26 +145,27 @@ class Session:
         )
 
     def _alive(self, operation: str, action: Callable[[], _Result]) -> _Result:
-        if self.dead:
-            raise KernelDiedError(operation, f"the kernel is dead: {self.dead}", hint=_HINT)
+        if self.death is not None:
+            raise KernelDiedError(operation, self.dead, log=self.death.log, hint=_HINT)
         try:
             return action()
         except Died as death:
-            raise self._autopsy(operation, death) from death
+            self.death = self._autopsy(operation, death)
+            raise self.death from death
 
     def _autopsy(self, operation: str, death: Died) -> KernelDiedError:
-        processor = self.restored.processor
-        place = self.locate(processor.place)
-        lines = postmortem.log(processor, self.restored.tasks.main.registers)
+        processor, stack = self.restored.processor, self.restored.tasks.main.registers
+        place = postmortem.symbol(processor, stack, processor.place)
+        lines = postmortem.log(processor, stack)
         log = [record.text for record in parse_text("\n".join(lines))]
         panics = [line.removeprefix(_PANIC) for line in log if line.startswith(_PANIC)]
         if isinstance(death, Restarted):
-            self.dead = f"{death.reason}: {panics[-1]}" if panics else death.reason
+            reason = f"{death.reason}: {panics[-1]}" if panics else death.reason
         else:
-            self.dead = f"{death.reason}, at {place}"
-        return KernelDiedError(operation, self.dead, log=log, hint=_HINT)
+            reason = f"{death.reason}, at {place}"
+        return KernelDiedError(operation, reason, log=log, hint=_HINT)
 
     def close(self) -> None:
         """Free the machine."""
-        self.dead = self.dead or "it was shut down"
+        self.death = self.death or KernelDiedError("close", "it was shut down")
         self.restored.close()
