@@ -14,12 +14,15 @@ class Settings:
     """What the options ask for.
 
     ``names`` are the operands; without ``all`` only the first is a module and ``parameters`` is
-    made of the rest. ``wait`` is in milliseconds, ``None`` when it was no number. ``environment``
-    is what commands that modprobe runs are given to pass its options on.
+    made of the rest. ``where`` names the kernel. ``wait`` is in milliseconds, ``None`` when it
+    was no number. ``environment`` is what commands that modprobe runs are given to pass its
+    options on.
     """
 
     names: tuple[str, ...]
     parameters: str
+    where: str | None
+    remove: bool
     all: bool
     remove_holders: bool
     wait: int | None
@@ -46,6 +49,13 @@ class Settings:
         return self.verbosity
 
     @property
+    def changes(self) -> bool:
+        """Whether a kernel is needed: to be changed, or to ask another than this one."""
+        if self.show_depends or self.resolve_only:
+            return False
+        return self.remove or not self.dry_run or self.where is not None
+
+    @property
     def shows(self) -> bool:
         """Whether each step is printed."""
         return self.show_depends or self.verbosity > Priority.WARNING
@@ -56,6 +66,8 @@ def settings_of(parsed: Parsed) -> Settings:
     force = parsed.has("force")
     return Settings(
         names=parsed.operands,
+        where=parsed.last("kernel"),
+        remove=parsed.has("remove"),
         parameters=parameter_string(parsed.operands[1:]),
         all=parsed.has("all"),
         remove_holders=parsed.has("remove-holders"),

@@ -159,7 +159,10 @@ class Agent:
 
 def _put(path: str, data: bytes, mode: int) -> None:
     os.makedirs(os.path.dirname(path) or "/", exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    # Renamed into place: emptying a library that is mapped would kill those who use it, us too.
+    new = f"{path}.lkm-new"
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         os.fchmod(descriptor, mode)
+    os.replace(new, path)

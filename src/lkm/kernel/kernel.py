@@ -15,7 +15,7 @@ from typing import Protocol
 from lkm.errors import FormatError, KernelError, NotFoundError
 from lkm.kernel.log import LogRecord
 from lkm.kernel.log_reader import LogWatch, read_log
-from lkm.kernel.proc import LoadedModule, parse_modules
+from lkm.kernel.proc import LoadedModule, parse_modules, sysfs_order
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
 from lkm.module import compression
 from lkm.module.image import ModuleImage
@@ -199,6 +199,29 @@ class Kernel:
         """Whether a module of that name is in /proc/modules."""
         name = name.replace("-", "_")
         return any(module.name == name for module in self.modules())
+
+    def initial_state(self, name: str) -> str:
+        """Return ``live``, ``coming`` or ``going``, as sysfs says it; empty when not loaded."""
+        folder = f"/sys/module/{name.replace('-', '_')}"
+        try:
+            return self.read_text(f"{folder}/initstate").strip()
+        except OSError:
+            return ""
+
+    def holders(self, name: str) -> tuple[str, ...]:
+        """Return the modules that use this one, in the order in which sysfs lists them."""
+        try:
+            names = self.list_directory(f"/sys/module/{name.replace('-', '_')}/holders")
+        except OSError:
+            return ()
+        return tuple(sysfs_order(names))
+
+    def refcount(self, name: str) -> int | None:
+        """Return a loaded module's reference count; ``None`` where there is none."""
+        try:
+            return int(self.read_text(f"/sys/module/{name.replace('-', '_')}/refcnt"))
+        except OSError:
+            return None
 
     def load(
         self,

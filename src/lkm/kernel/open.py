@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable
 
-from lkm.errors import NotFoundError, UsageError
+from lkm.errors import NotFoundError, UsageError, missing_extra
 from lkm.kernel.kernel import Kernel
 from lkm.tree import kernels
 from lkm.tree.kernels import KnownKernel
@@ -51,10 +50,23 @@ def open_kernel(
         )
         return Kernel(machine)
     if kind == "emulated":
-        open_emulated = importlib.import_module("lkm.kernel.emulated").open_machine
-        known = choose(release)
-        return Kernel(open_emulated(known.vmlinuz, root=known.root, command_line=command_line))
+        return _open_emulated(choose(release), command_line, progress)
     raise UsageError(f"{where!r} names no kernel", hint=f"one of: {CHOICES}")
+
+
+def _open_emulated(kernel: KnownKernel, command_line: str, progress: Progress | None) -> Kernel:
+    try:
+        from lkm.kernel.emulated import open_machine
+    except ImportError as error:
+        if error.name != "unicorn":
+            raise
+        raise missing_extra("unicorn", "emulated") from error
+    assert kernel.vmlinuz is not None  # `choose` saw to it
+    tell = (lambda what: progress(what, 0, 0)) if progress else None
+    machine = open_machine(
+        kernel.vmlinuz, root=kernel.root, command_line=command_line, progress=tell
+    )
+    return Kernel(machine)
 
 
 def choose(release: str = "") -> KnownKernel:

@@ -5,6 +5,7 @@ Sources: ``kernel/module/procfs.c: m_show``, ``kernel/module/sysfs.c``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lkm.errors import FormatError
@@ -58,3 +59,24 @@ def _parse_line(line: str, number: int) -> LoadedModule:
             repr(line[:80]),
             path=f"/proc/modules:{number}",
         ) from None
+
+
+_MASK = (1 << 64) - 1
+_GOLDEN_RATIO = 0x61C8864680B583EB  # include/linux/hash.h
+
+
+def sysfs_order(names: Iterable[str]) -> list[str]:
+    """Return names in the order in which a 64-bit kernel lists them in a folder of sysfs.
+
+    That is by hash (``fs/kernfs/dir.c: kernfs_name_hash``, ``include/linux/stringhash.h``).
+    """
+    return sorted(names, key=lambda name: (_kernfs_hash(name), name))
+
+
+def _kernfs_hash(name: str) -> int:
+    value = 0
+    for byte in name.encode("utf-8", "surrogateescape"):
+        value = (value + (byte << 4) + (byte >> 4)) * 11 & _MASK
+    value = (value * _GOLDEN_RATIO & _MASK) >> 32
+    value &= 0x7FFFFFFF
+    return min(value + 2 if value < 2 else value, 0x7FFFFFFE)

@@ -7,10 +7,13 @@ import sys
 from collections.abc import Callable, Iterable
 
 from lkm.cli import kmod_options, modprobe_load
+from lkm.cli.kernel_choice import KERNEL
 from lkm.cli.kmod_log import Log, Priority
 from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, Parsed, Tool
 from lkm.cli.modprobe_settings import Settings, settings_of, split_words
 from lkm.errors import FormatError
+from lkm.kernel.kernel import Kernel
+from lkm.operations.load import loaded_in
 from lkm.operations.resolve import is_live, open_kmod_resolver
 from lkm.tree.config import KINDS, Rule, softdeps
 from lkm.tree.plan import Plan, StepKind
@@ -48,6 +51,7 @@ TOOL = Tool(
         Option("s", "syslog", help="Print messages to syslog"),
         Option("q", "quiet", help="Print no messages"),
         Option("v", "verbose", help="Print more messages"),
+        KERNEL,
         JSON,
         VERSION,
         HELP,
@@ -75,13 +79,22 @@ def _body(parsed: Parsed) -> int:
         return _show_versions(settings.names[0], log)
     if parsed.has("show-exports"):
         return _show_exports(settings.names[0], log)
-    resolver = open_kmod_resolver(settings.directory, settings.release, settings.config_paths)
+    if parsed.has("showconfig") or not settings.changes:
+        return _on_kernel(parsed, settings, None, log)
+    with modprobe_load.open_for(settings) as kernel:
+        return _on_kernel(parsed, settings, kernel, log)
+
+
+def _on_kernel(parsed: Parsed, settings: Settings, kernel: Kernel | None, log: Log) -> int:
+    directory, release = modprobe_load.tree_of(kernel, settings)
+    resolver = open_kmod_resolver(directory, release, settings.config_paths)
     _report_config(resolver, log)
     if parsed.has("showconfig"):
         return _show_config(resolver, settings)
     if parsed.has("remove"):
-        return modprobe_load.remove(resolver, settings, log)
-    return _insert(resolver, settings, log)
+        assert kernel is not None  # removing changes it
+        return modprobe_load.remove(resolver, kernel, settings, log)
+    return _insert(resolver, settings, kernel, log)
 
 
 def _report_config(resolver: Resolver, log: Log) -> None:
@@ -100,25 +113,26 @@ def _report_config(resolver: Resolver, log: Log) -> None:
 # Loading
 
 
-def _insert(resolver: Resolver, settings: Settings, log: Log) -> int:
+def _insert(resolver: Resolver, settings: Settings, kernel: Kernel | None, log: Log) -> int:
     requests = [(name, "") for name in settings.names]
     if not settings.all:
         requests = [(settings.names[0], settings.parameters)]
     plans = []
     status = 0
+    loaded = loaded_in(kernel) if kernel else is_live
     for name, parameters in requests:
         plan = resolver.resolve(
             name,
             parameters,
             ignore_commands=settings.ignore_commands,
             use_blacklist=settings.use_blacklist,
-            loaded=None if settings.show_depends else is_live,
+            loaded=None if settings.show_depends else loaded,
         )
         plans.append(plan)
         for problem in plan.problems:
             log(Priority.WARNING, problem)
         if plan.targets:
-            status |= _do(plan, settings, log)
+            status |= _do(plan, settings, kernel, log)
         else:
             not_found = f"Module {name} not found in directory {resolver.directory}"
             log(Priority.WARNING if settings.all else Priority.FATAL, not_found)
@@ -130,7 +144,7 @@ def _insert(resolver: Resolver, settings: Settings, log: Log) -> int:
     return status
 
 
-def _do(plan: Plan, settings: Settings, log: Log) -> int:
+def _do(plan: Plan, settings: Settings, kernel: Kernel | None, log: Log) -> int:
     if settings.resolve_only:
         if not settings.as_json:
             _write(f"{target.module}\n" for target in plan.targets)
@@ -140,7 +154,9 @@ def _do(plan: Plan, settings: Settings, log: Log) -> int:
     if settings.first_time and not settings.show_depends and (there := _already_there(plan)):
         log(Priority.ERROR, f"could not insert '{there}': Module already in kernel")
         return 1
-    return 0 if settings.dry_run else modprobe_load.load(plan, settings, log)
+    if kernel is None:  # nothing is to be changed
+        return 0
+    return modprobe_load.load(plan, kernel, settings, log)
 
 
 def _already_there(plan: Plan) -> str:

@@ -1,0 +1,87 @@
+"""What a taint value means, and on a kernel which module set which flag.
+
+Source: ``kernel/panic.c`` (taint_flags), ``kernel/module/main.c: module_flags_taint``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lkm import taint
+from lkm.kernel.kernel import Kernel
+from lkm.kernel.log import LogRecord
+from lkm.taint import TaintFlag
+
+
+@dataclass(frozen=True, slots=True)
+class TaintCause:
+    """One flag that is set: which loaded modules carry it, and the log lines that tell of it."""
+
+    flag: TaintFlag
+    modules: tuple[str, ...] = ()
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TaintReport:
+    """A taint value and its flags, lowest bit first."""
+
+    value: int
+    letters: str
+    causes: tuple[TaintCause, ...]
+
+
+_TELLING = {
+    "P": r"module license .* taints kernel|taints kernel.*[Pp]roprietary",
+    "F": r"(?:bad vermagic|no version for|module_layout): kernel tainted|forced",
+    "R": r"[Ff]orced (?:module )?(?:unload|remov)|TAINT_FORCED_RMMOD",
+    "M": r"Machine check|mce: \[Hardware Error\]",
+    "B": r"BUG: Bad (?:page|rss)",
+    "D": r"Oops: |kernel BUG at|general protection fault|BUG: (?:kernel NULL|unable to handle)",
+    "A": r"ACPI: .*(?:table override|Override \[)",
+    "W": r"WARNING: CPU: |------------\[ cut here \]",
+    "C": r"is from the staging directory",
+    "I": r"\[Firmware (?:Bug|Workaround)\]",
+    "O": r"loading out-of-tree module taints kernel",
+    "E": r"module verification failed: signature and/or required key missing",
+    "L": r"soft lockup - CPU",
+    "K": r"tainting kernel with TAINT_LIVEPATCH",
+    "N": r"loading test module taints kernel|TAINT_TEST",
+}
+
+
+def of_value(value: int) -> TaintReport:
+    """Explain a number, as in /proc/sys/kernel/tainted."""
+    causes = tuple(TaintCause(flag) for flag in taint.decode(value))
+    return TaintReport(value, taint.letters(value), causes)
+
+
+def of_kernel(kernel: Kernel) -> TaintReport:
+    """Explain a kernel's taint: which loaded modules carry each flag, and what the log says.
+
+    A module that was unloaded since shows only in the log, if that goes back so far.
+    """
+    value = kernel.taint()
+    carried = {module.name: module.taints for module in kernel.modules()}
+    try:
+        log = kernel.log()
+    except OSError:  # a user who may not read it still learns the flags
+        log = ()
+    causes = tuple(
+        TaintCause(
+            flag,
+            tuple(sorted(name for name, letters in carried.items() if flag.letter in letters)),
+            _telling_lines(flag, log),
+        )
+        for flag in taint.decode(value)
+    )
+    return TaintReport(value, taint.letters(value), causes)
+
+
+def _telling_lines(flag: TaintFlag, log: tuple[LogRecord, ...]) -> tuple[str, ...]:
+    pattern = _TELLING.get(flag.letter)
+    if pattern is None:
+        return ()
+    lines = [record.text for record in log if re.search(pattern, record.text)]
+    return tuple(dict.fromkeys(lines))[:3]

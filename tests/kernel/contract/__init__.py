@@ -1,0 +1,1 @@
+"""What every kernel does alike, whoever makes its system calls."""
