@@ -68,6 +68,11 @@ class Workshop:
         command += ["-signer", str(files.pem), "-inkey", str(files.private_key), *options]
         return subprocess.run(command, input=data, capture_output=True, check=True).stdout
 
+    def with_data_inside(self, size: int) -> bytes:
+        """Return our module with a message that carries data instead of being detached."""
+        message = self.openssl_cms(bytes(size), "-nodetach", "-noattr", "-nocerts", "-nosmimecap")
+        return signature.append(self.hello, message)
+
     def variants(self) -> tuple[Variant, ...]:
         """Return a module in every state of signature that the kernel tells apart."""
         hello, loop = self.hello, self.loop
@@ -88,11 +93,8 @@ class Workshop:
             Variant("length past the file", length_past_the_file(hello), Verdict.MALFORMED),
             Variant("signature of another type", of_type(signed, 1), Verdict.UNSUPPORTED),
             Variant("trailer fields set", of_algorithm(signed, 1), Verdict.MALFORMED),
-            Variant(
-                "data inside",
-                self.openssl(hello, "-nodetach", "-noattr", "-nocerts"),
-                Verdict.MALFORMED,
-            ),
+            Variant("data inside", self.with_data_inside(1000), Verdict.MALFORMED),
+            Variant("over 64 KiB of signature", self.with_data_inside(1 << 16), Verdict.OVERSIZED),
             Variant(
                 "authattrs",
                 self.openssl(hello, "-nocerts", "-nosmimecap"),

@@ -29,6 +29,7 @@ class Verdict(Enum):
     TAMPERED = "tampered"
     WRONG_OPTIONS = "wrong-options"
     MALFORMED = "malformed"
+    OVERSIZED = "oversized"
 
 
 class Enforcement(Enum):
@@ -79,7 +80,10 @@ _FATAL = {
     Verdict.TAMPERED: errno.EKEYREJECTED,
     Verdict.WRONG_OPTIONS: errno.EKEYREJECTED,
     Verdict.MALFORMED: errno.EBADMSG,
+    Verdict.OVERSIZED: errno.EMSGSIZE,
 }
+# lib/asn1_decoder.c: asn1_ber_decoder
+_LARGEST_MESSAGE = 65535
 _LOCKDOWN = "Lockdown: <comm>: unsigned module loading is restricted; see man kernel_lockdown.7"
 
 
@@ -115,6 +119,9 @@ def verify(data: bytes, keyring: Keyring, path: str = "") -> Verification:
         if not appended.is_clean:
             reason = "the trailer has non-zero fields where PKCS#7 leaves zeros"
             return Verification(path, Verdict.MALFORMED, reason)
+        if len(appended.blob) > _LARGEST_MESSAGE:
+            reason = f"the message has {len(appended.blob)} bytes, over {_LARGEST_MESSAGE}"
+            return Verification(path, Verdict.OVERSIZED, reason)
         message = pkcs7.parse(appended.blob, path)
     except FormatError as error:
         reason = f"expected {error.expected}, found {error.found}"

@@ -20,6 +20,7 @@ _WORDS = {
     Verdict.TAMPERED: "tampered",
     Verdict.WRONG_OPTIONS: "signed with wrong options",
     Verdict.MALFORMED: "broken signature",
+    Verdict.OVERSIZED: "oversized signature",
 }
 
 
