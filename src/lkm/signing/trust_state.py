@@ -134,10 +134,9 @@ class _Reader:
 
     def variable(self, name: str, vendor: uuid.UUID) -> bytes | None:
         """Return a variable's value: the untruncated table first, then efivarfs."""
-        if vendor == efi.SHIM:
-            raw = self.content(f"{_EFI}/mok-variables/{name}")
-            if raw is not None:
-                return raw
+        raw = self.content(f"{_EFI}/mok-variables/{name}")
+        if raw is not None:
+            return raw
         path = f"{_EFI}/efivars/{efi.variable_name(name, vendor)}"
         content = self.content(path)
         return None if content is None else efi.variable_value(content, path)

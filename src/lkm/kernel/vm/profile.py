@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lkm.errors import ToolError, UsageError
+from lkm.kernel.vm.firmware import Firmware
 
 QEMU = "qemu-system-x86_64"
 
@@ -23,7 +24,7 @@ class Profile:
     """One kind of machine: booted once, then restored for each use.
 
     ``command_line`` is added to what every machine gets; ``memory`` is in MiB; ``devices`` are
-    more arguments for QEMU.
+    more arguments for QEMU; with ``firmware`` the kernel is started through Secure Boot.
     """
 
     release: str
@@ -33,6 +34,7 @@ class Profile:
     cpus: int = 1
     memory: int = 256
     devices: tuple[str, ...] = ()
+    firmware: Firmware | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.cpus <= 64:
@@ -59,13 +61,15 @@ def machine_arguments(profile: Profile, accelerator: str) -> list[str]:
 
     ``qemu64`` lacks RDRAND, without which an early Python waits for entropy.
     """
+    machine = "q35,memory-backend=ram" + (",smm=on" if profile.firmware else "")
     return [
-        *("-M", "q35,memory-backend=ram", "-accel", accelerator, "-cpu", "qemu64,+rdrand"),
+        *("-M", machine, "-accel", accelerator, "-cpu", "qemu64,+rdrand"),
         *("-smp", str(profile.cpus), "-m", f"{profile.memory}M"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-device", "virtio-serial-pci"),
         *("-device", "virtserialport,chardev=agent,name=lkm"),
         *profile.devices,
+        *(profile.firmware.arguments if profile.firmware else ()),
     ]
 
 
@@ -80,6 +84,7 @@ def cache_key(profile: Profile, accelerator: str, guest: bytes) -> str:
         profile.full_command_line.encode(),
         image_identity(profile.vmlinuz),
         guest,
+        profile.firmware.identity if profile.firmware else b"",
     ]
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:

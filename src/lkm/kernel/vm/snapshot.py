@@ -11,10 +11,11 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 
-from lkm.errors import KernelDiedError, LkmError, ToolError, UnsupportedError
-from lkm.kernel.vm import guest, store
+from lkm.errors import KernelDiedError, ToolError
+from lkm.kernel.vm import guest, medium, store
 from lkm.kernel.vm.accelerator import TCG, choose_accelerator, distrust_kvm
 from lkm.kernel.vm.connection import Connection
+from lkm.kernel.vm.medium import Medium
 from lkm.kernel.vm.process import QemuProcess
 from lkm.kernel.vm.profile import Profile, cache_key, machine_arguments
 
@@ -30,7 +31,8 @@ _CAPABILITIES = [{"capability": "x-ignore-shared", "state": True}]
 
 def start(profile: Profile, progress: Progress | None = None) -> Connection:
     """Return a fresh machine of that profile, booting it first if no snapshot fits."""
-    accelerator = choose_accelerator()
+    # Firmware's system management mode and KVM are not tried together.
+    accelerator = TCG if profile.firmware else choose_accelerator()
     try:
         return _start(profile, accelerator, progress)
     except (ToolError, KernelDiedError):
@@ -69,13 +71,15 @@ def _try_restore(profile: Profile, accelerator: str, key: str) -> Connection | N
 
 
 def _restore(profile: Profile, accelerator: str, entry: store.OpenSnapshot) -> Connection:
-    arguments = [
-        *machine_arguments(profile, accelerator),
-        *_memory(profile, entry.ram, shared=False),
-        *("-incoming", "defer"),
-    ]
     try:
-        process = QemuProcess(arguments, [entry.ram, entry.state])
+        with medium.to_restore(profile) as media:
+            arguments = [
+                *machine_arguments(profile, accelerator),
+                *_memory(profile, entry.ram, shared=False),
+                *media.arguments,
+                *("-incoming", "defer"),
+            ]
+            process = QemuProcess(arguments, [entry.ram, entry.state, *media.descriptors])
         with _ended_on_error(process):
             process.qmp.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
             process.qmp.execute("migrate-incoming", uri=f"fd:{entry.state}")
@@ -109,25 +113,28 @@ def describe(profile: Profile, accelerator: str) -> str:
     """Return a line that says what a snapshot is of."""
     return (
         f"{profile.release}, {accelerator}, {profile.cpus} CPU, {profile.memory} MiB"
+        f"{', Secure Boot' if profile.firmware else ''}"
         f"{', ' + profile.command_line if profile.command_line else ''}"
     )
 
 
 def _boot(profile: Profile, accelerator: str, ram: int) -> QemuProcess:
-    with contextlib.ExitStack() as stack:
-        kernel = stack.enter_context(_in_memory(_bootable_image(profile)))
-        initrd = stack.enter_context(_in_memory(guest.initramfs(profile.modules)))
-        arguments = [
-            *machine_arguments(profile, accelerator),
-            *_memory(profile, ram, shared=True),
-            *("-kernel", f"/proc/self/fd/{kernel}", "-initrd", f"/proc/self/fd/{initrd}"),
-            *("-append", profile.full_command_line),
-        ]
-        process = QemuProcess(arguments, [ram, kernel, initrd])
-    with _ended_on_error(process):
-        limit = BOOT_LIMIT if accelerator == TCG else _KVM_BOOT_LIMIT
-        Connection(process).request("ping", limit=limit)
+    with medium.to_boot(profile) as media:
+        process = launch(profile, accelerator, ram, media)
+        with _ended_on_error(process):
+            limit = BOOT_LIMIT if accelerator == TCG else _KVM_BOOT_LIMIT
+            Connection(process).request("ping", limit=limit)
     return process
+
+
+def launch(profile: Profile, accelerator: str, ram: int, media: Medium) -> QemuProcess:
+    """Start QEMU with the open file ``ram`` as the machine's memory."""
+    arguments = [
+        *machine_arguments(profile, accelerator),
+        *_memory(profile, ram, shared=True),
+        *media.arguments,
+    ]
+    return QemuProcess(arguments, [ram, *media.descriptors])
 
 
 def _memory(profile: Profile, descriptor: int, *, shared: bool) -> tuple[str, str]:
@@ -144,29 +151,6 @@ def _save(process: QemuProcess, state: int) -> None:
     qmp.pass_descriptor("state", state)
     qmp.execute("migrate", uri="fd:state")
     qmp.wait_for_migration(limit=_RESTORE_LIMIT)
-
-
-def _bootable_image(profile: Profile) -> bytes:
-    """Return the kernel as an ELF file: QEMU starts it 3 s sooner than one that unpacks itself."""
-    from lkm.vmlinux import payload  # its decompressors are not needed for a restore
-
-    data = profile.vmlinuz.read_bytes()
-    try:
-        return payload.extract(data)
-    except (LkmError, UnsupportedError):
-        return data  # QEMU knows more formats than we do
-
-
-@contextlib.contextmanager
-def _in_memory(data: bytes) -> Iterator[int]:
-    descriptor = os.memfd_create("lkm-boot")
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(descriptor, view) :]
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
