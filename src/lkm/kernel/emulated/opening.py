@@ -14,7 +14,7 @@ import unicorn
 
 from lkm.errors import UnsupportedError
 from lkm.kernel.emulated import arena as arenas
-from lkm.kernel.emulated import boot, cache, engine_context, layout, snapshot
+from lkm.kernel.emulated import boot, cache, engine_context, layout, providers, snapshot
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.arena import Arena, ArenaState
 from lkm.kernel.emulated.devices import DeviceState
@@ -61,7 +61,10 @@ def open_machine(
             progress(f"booting {image.release} for the first time")
         return _boot(image, Path(path).read_bytes()[:PAGE], text)
 
-    return EmulatedMachine(cache.obtain(key, build), image)
+    machine = EmulatedMachine(cache.obtain(key, build), image)
+    if root is not None:
+        machine.answer_requests(providers.from_tree(root, machine.release))
+    return machine
 
 
 def _boot(image: VmlinuxImage, boot_sector: bytes, command_line: str) -> cache.Writer:
