@@ -9,6 +9,7 @@ import click
 
 import lkm
 from lkm.cli import registry
+from lkm.cli.tool_command import ToolCommand
 
 
 class _Commands(click.Group):
@@ -21,7 +22,9 @@ class _Commands(click.Group):
             return None
         module = importlib.import_module(module_name)
         command: click.Command = (
-            _tool(cmd_name, module.run) if cmd_name in registry.KMOD_TOOLS else module.command
+            ToolCommand(module.TOOL, registry.summary(cmd_name), module.run)
+            if cmd_name in registry.KMOD_TOOLS
+            else module.command
         )
         return command
 
@@ -30,22 +33,6 @@ class _Commands(click.Group):
         if rows:
             with formatter.section("Commands"):
                 formatter.write_dl(rows)
-
-
-def _tool(name: str, run: object) -> click.Command:
-    @click.command(
-        name,
-        help=registry.summary(name),
-        add_help_option=False,
-        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-    )
-    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-    def tool(arguments: tuple[str, ...]) -> int:
-        assert callable(run)
-        status: int = run(list(arguments))
-        return status
-
-    return tool
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,74 @@
+"""Help, manual pages and shell completion, all from the definitions that parse the options."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lkm.cli import registry
+from tests.support.tools import lkm
+
+PROGRAM = Path(sys.executable).parent / "lkm"
+
+
+@pytest.mark.parametrize("verb", registry.names())
+def test_every_command_has_help_and_a_manual_page(verb: str) -> None:
+    status, shown, errors = lkm("help", verb)
+    assert (status, errors) == (0, b"")
+    assert b"Usage:" in shown
+    status, page, _ = lkm("help", "--man", verb)
+    assert status == 0
+    formatted = subprocess.run(
+        ["groff", "-man", "-Tutf8", "-ww", "-P-cbou"], input=page, capture_output=True, check=True
+    )
+    assert formatted.stderr == b""
+    text = " ".join(formatted.stdout.decode().split())
+    assert f"lkm-{verb} - " in text
+    assert "SYNOPSIS" in text
+
+
+def test_help_of_a_tool_is_what_the_tool_prints() -> None:
+    assert lkm("help", "modinfo") == lkm("modinfo", "--help")
+    assert b"-F, --field=FIELD" in lkm("help", "modinfo")[1]
+
+
+def test_help_of_a_subcommand() -> None:
+    assert lkm("help", "kernels", "fetch") == lkm("kernels", "fetch", "--help")
+
+
+def test_help_of_nothing_known() -> None:
+    status, _, errors = lkm("help", "nosuch")
+    assert status == 2
+    assert b"lkm has no command 'nosuch'" in errors
+
+
+def completed(line: str) -> set[str]:
+    words = line.split(" ")
+    script = (
+        f'eval "$({PROGRAM} completion bash)"; COMP_WORDS=({line}); '
+        f"[ {len(words)} -gt ${{#COMP_WORDS[@]}} ] && COMP_WORDS+=('');"
+        f'COMP_CWORD={len(words) - 1}; _lkm_completion lkm; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    )
+    path = f"{PROGRAM.parent}:{os.environ['PATH']}"
+    result = subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, check=True, env={"PATH": path}
+    )
+    return set(result.stdout.split())
+
+
+def test_completion_in_bash() -> None:
+    assert {"modinfo", "modprobe"} <= completed("lkm mod")
+    assert completed("lkm modinfo --fi") == {"--field", "--filename"}
+    assert {"--parameters"} == completed("lkm modinfo --para")
+    assert completed("lkm modinfo -F ve") == {"vermagic", "version"}
+    assert {"fetch", "remove"} <= completed("lkm kernels ")
+    assert "--available" in completed("lkm kernels --")
+
+
+def test_completion_scripts_for_every_shell() -> None:
+    for shell in "bash", "zsh", "fish":
+        status, script, _ = lkm("completion", shell)
+        assert status == 0
+        assert b"_LKM_COMPLETE" in script
