@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from pathlib import Path
 from typing import TypeVar
@@ -14,8 +13,10 @@ from lkm.operations import try_events as events
 from lkm.operations import try_kernel
 from lkm.operations.observation import Entry, Registration
 from lkm.operations.try_ import Request, run
+from lkm.operations.try_events import Outcome
+from lkm.operations.try_instruments import Watching
 from lkm.operations.try_kernel import Wish
-from lkm.operations.try_run import Action
+from lkm.operations.try_run import Action, Procedure
 from lkm.tree import kernels
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
@@ -41,9 +42,20 @@ class Told(list[events.Event]):
 
 def attempt(what: object, *parameters: str, **request: object) -> Told:
     told = Told()
-    wish = Request(os.fspath(what), parameters)  # type: ignore[call-overload]
-    run(dataclasses.replace(wish, **request), told.append)  # type: ignore[arg-type]
+    doing = {name: request.pop(name) for name in _PROCEDURE & request.keys()}
+    watching = {name: request.pop(name) for name in _WATCHING & request.keys()}
+    wish = Request(
+        os.fspath(what),  # type: ignore[call-overload]
+        Procedure(parameters, **doing),  # type: ignore[arg-type]
+        watching=Watching(**watching),  # type: ignore[arg-type]
+        **request,  # type: ignore[arg-type]
+    )
+    run(wish, told.append)
     return told
+
+
+_PROCEDURE = {"actions", "sig_enforce", "lockdown", "keep"}
+_WATCHING = {"guard", "trace", "fail"}
 
 
 @pytest.fixture(scope="module", params=["emulated", "vm"])
@@ -158,6 +170,10 @@ def test_oops_kills_the_load_not_the_run(where: str) -> None:
     assert told.one(events.Refused).signal == 9
     assert "D" in told.one(events.Tainted).letters
     assert told.one(events.State).state == "Loading"
+    crash = told.one(events.Crashed)
+    assert "NULL" in crash.words
+    assert "oops.c:" in crash.place.line
+    assert crash.place.at.endswith("[oops]")
     assert any(line.startswith("BUG: kernel NULL pointer") for line in told.log)
 
 
@@ -193,6 +209,90 @@ def test_a_folder_of_several_modules(tmp_path: Path) -> None:
     assert attempt(tmp_path, select="one").one(events.Loaded).module == "one"
     with pytest.raises(NotFoundError):
         attempt(tmp_path, select="three")
+
+
+# What only the emulated kernel can watch
+
+
+def test_each_allocation_failed_in_turn() -> None:
+    told = attempt(EXAMPLES / "broken", fail_each=True)
+    tried = told.all(events.FailureTried)
+    assert [each.failed.number for each in tried] == [1, 2, 3, 4]
+    assert [each.outcome for each in tried] == [
+        Outcome.CLEAN,
+        Outcome.CLEAN,
+        Outcome.LEAK,
+        Outcome.CRASH,
+    ]
+    source = (EXAMPLES / "broken/broken.c").read_text().splitlines()
+    leak = next(n for n, line in enumerate(source, 1) if "cache->names = kmalloc" in line)
+    crash = next(n for n, line in enumerate(source, 1) if "second bug" in line)
+    (leaked,) = tried[2].leaks
+    assert leaked.place.line == f"{EXAMPLES}/broken/broken.c:{leak}"
+    assert leaked.size == 4096
+    assert tried[3].crash is not None
+    assert tried[3].crash.place.line == f"{EXAMPLES}/broken/broken.c:{crash}"
+    assert told.one(events.Finished).problems == (
+        "when allocation 3 fails: leak",
+        "when allocation 4 fails: crash",
+    )
+
+
+def test_a_sound_module_takes_every_failure() -> None:
+    told = attempt(EXAMPLES / "hello", fail_each=True, actions=HELLO_ACTIONS[:2])
+    tried = told.all(events.FailureTried)
+    assert tried
+    assert {each.outcome for each in tried} == {Outcome.CLEAN}
+    assert told.one(events.Finished).problems == ()
+
+
+def test_one_allocation_failed() -> None:
+    told = attempt(EXAMPLES / "broken", fail=3)
+    assert told.one(events.Refused).error == "ENOMEM (Cannot allocate memory)"
+    assert told.one(events.FailureTried).outcome is Outcome.LEAK
+    told = attempt(EXAMPLES / "broken", fail=1)
+    assert told.one(events.FailureTried).outcome is Outcome.CLEAN
+    assert told.one(events.Finished).problems == ()
+    told = attempt(EXAMPLES / "broken", fail=99)
+    assert told.one(events.Finished).problems == ("it makes 4 allocations: none has failed",)
+
+
+def test_leaks_are_told_unasked() -> None:
+    told = attempt(built("leak"))
+    leak = told.one(events.Leaked)
+    assert (leak.size, leak.place.at.partition("+")[0]) == (100, "on_load")
+    (problem,) = told.one(events.Finished).problems
+    assert problem.startswith("100 bytes from on_load+")
+
+
+def test_guard() -> None:
+    fault = attempt(built("use_after_free"), guard=True).one(events.Faulted)
+    assert (fault.kind, fault.access, fault.offset, fault.size) == (
+        "use-after-free",
+        "read",
+        0,
+        100,
+    )
+    assert fault.freed is not None
+    assert "kfree(" in fault.freed.text
+    fault = attempt(built("overflow"), guard=True).one(events.Faulted)
+    assert (fault.kind, fault.found_at_free, fault.offset) == ("overflow", True, 100)
+
+
+def test_trace() -> None:
+    calls = attempt(EXAMPLES / "hello", trace=True).all(events.Called)
+    assert [call.number for call in calls] == list(range(1, len(calls) + 1))
+    register = next(call for call in calls if call.function == "misc_register")
+    assert register.result == "0"
+    assert register.arguments.startswith("misc=0xffffffffc0")
+    assert calls[-1].function == "_printk"
+    assert "goodbye" in calls[-1].arguments
+
+
+def test_watching_takes_the_emulated_kernel() -> None:
+    for what in ({"guard": True}, {"trace": True}, {"fail": 1}, {"fail_each": True}):
+        with pytest.raises(UsageError, match="cannot watch"):
+            attempt(built("hello"), kernel="vm", **what)
 
 
 # Which kernel

@@ -180,6 +180,11 @@ def _empty_if_stale(source: Path, folder: Path) -> None:
 
 def _make(folder: Path, source: Path, headers: Path) -> str:
     command = ["make", "-s", "-C", os.fspath(headers), f"M={folder}", f"-j{os.cpu_count() or 1}"]
+    own = os.fspath(source if source.is_dir() else source.parent)
+    if not _UNSAFE.search(own):
+        # Debug data, and __FILE__ in warnings, name the user's files.
+        flags = os.environ.get("KCFLAGS", "")
+        command.append(f"KCFLAGS={flags} -ffile-prefix-map={folder}={own}".replace("= ", "="))
     # Not those of a make that lkm itself is run by.
     environment = {k: v for k, v in os.environ.items() if k not in _MAKE_VARIABLES}
     try:

@@ -12,6 +12,8 @@ import click
 from lkm.cli.output import ProgressLine, plain
 from lkm.operations import try_events as events
 from lkm.operations.observation import Entry, Registration
+from lkm.operations.places import Place
+from lkm.operations.try_events import Outcome
 
 _MOST_SYMBOLS = 12
 
@@ -170,11 +172,74 @@ def _(event: events.LeftBehind) -> list[str]:
 
 
 @_lines.register
+def _(event: events.Crashed) -> list[str]:
+    return [_row("crash", event.words), *_where("at", event.place)]
+
+
+@_lines.register
+def _(event: events.Leaked) -> list[str]:
+    return [_row("leak", _allocation(event)), *_source(event.place)]
+
+
+@_lines.register
+def _(event: events.Faulted) -> list[str]:
+    size = "" if event.size is None else f" of an object of {event.size} bytes"
+    late = ", found when it was freed" if event.found_at_free else ""
+    lines = [_row(event.kind, f"{event.access} at offset {event.offset}{size}{late}")]
+    for label, place in (
+        ("at", event.place),
+        ("called by", event.caller),
+        ("allocated", event.allocated),
+        ("freed", event.freed),
+    ):
+        if place is not None:
+            lines += _where(label, place)
+    return lines
+
+
+@_lines.register
+def _(event: events.Called) -> list[str]:
+    result = "" if event.result is None else f" = {event.result}"
+    return [_row("call", f"{event.place.at}: {event.function}({event.arguments}){result}")]
+
+
+@_lines.register
+def _(event: events.Failed) -> list[str]:
+    return [_row("failed", _allocation(event)), *_source(event.place)]
+
+
+@_lines.register
+def _(event: events.FailureTried) -> list[str]:
+    error = f": {event.error}" if event.error and event.outcome is not Outcome.CRASH else ""
+    lines = [_row("failed", f"{_allocation(event.failed)} → {event.outcome}{error}")]
+    lines += _source(event.failed.place)
+    if event.crash:
+        lines += [_row("", event.crash.words), *_where("at", event.crash.place)]
+    for leak in event.leaks:
+        lines += [_row("leak", _allocation(leak)), *_source(leak.place)]
+    return [*lines, *_entries("left", event.left)]
+
+
+@_lines.register
 def _(event: events.Finished) -> list[str]:
     if not event.problems:
         return [_row("done", f"in {_seconds(event.seconds)}, no problem found")]
     found = [_row("problem", problem) for problem in event.problems]
     return [*found, _row("done", f"in {_seconds(event.seconds)}")]
+
+
+def _allocation(event: events.Failed | events.Leaked) -> str:
+    size = "" if event.size is None else f"{event.size} bytes, "
+    return f"allocation {event.number}, {size}{event.function} at {event.place.at}"
+
+
+def _where(label: str, place: Place) -> list[str]:
+    return [_row(label, place.at), *_source(place)]
+
+
+def _source(place: Place) -> list[str]:
+    text = f": {place.text}" if place.text else ""
+    return [_row("", f"{place.line}{text}")] if place.line else []
 
 
 def _entries(label: str, entries: tuple[Entry, ...]) -> list[str]:

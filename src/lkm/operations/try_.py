@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lkm.build import kbuild
 from lkm.errors import NotFoundError, UsageError
+from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.module.image import ModuleImage
 from lkm.operations import try_events as events
-from lkm.operations import try_kernel
+from lkm.operations import try_failures, try_kernel
+from lkm.operations.try_instruments import Instruments, Watching
 from lkm.operations.try_kernel import Choice, Wish
-from lkm.operations.try_modules import find_modules
-from lkm.operations.try_run import Action, Run
+from lkm.operations.try_modules import Wanted, find_modules
+from lkm.operations.try_run import Procedure, Run
 
 Emit = Callable[[events.Event], None]
 
@@ -33,19 +35,17 @@ class Request:
     """What to try and how.
 
     ``what`` is a module file, a .c file, a folder with a Kbuild or Makefile, or a module's name;
-    ``kernel`` as for ``open_kernel``; ``actions`` are done in their order while it is loaded;
-    ``select`` names the module where a folder builds several.
+    ``kernel`` as for ``open_kernel``; ``select`` names the module where a folder builds several.
+    ``watching`` and ``fail_each`` (fail each of its allocations in turn) take the emulated kernel.
     """
 
     what: str
-    parameters: tuple[str, ...] = ()
+    procedure: Procedure = field(default_factory=Procedure)
     kernel: str = "emulated"
-    actions: tuple[Action, ...] = ()
     select: str = ""
     fetch: bool = False
-    sig_enforce: bool = False
-    lockdown: bool = False
-    keep: bool = False
+    watching: Watching = field(default_factory=Watching)
+    fail_each: bool = False
 
 
 def run(request: Request, emit: Emit) -> events.Finished:
@@ -54,45 +54,95 @@ def run(request: Request, emit: Emit) -> events.Finished:
     Raises NotFoundError when there is no such module or kernel, ToolError when it does not
     compile; what the kernel refuses is an event and a problem of the result, not an error.
     """
-    started = time.monotonic()
-    choice = _choose(request, emit)
-    file = _module_file(request, choice, emit)
-    known = choice.known
-    image = os.fspath(known.vmlinuz) if known and known.vmlinuz else ""
-    with _open(choice, emit) as kernel:
-        wanted = find_modules(file or request.what, bool(file), known, kernel)
-        running = Run(kernel, wanted, emit, image)
-        if request.sig_enforce:
-            running.enforce_signatures()
-        if request.lockdown:
-            running.lock_down()
-        running.try_once(request.parameters, request.actions, keep=request.keep)
-        problems = tuple(running.problems)
-    finished = events.Finished(problems, time.monotonic() - started)
-    emit(finished)
-    return finished
+    return _Trial(request, emit).run()
 
 
-def _choose(request: Request, emit: Emit) -> Choice:
-    def progress(what: str, done: int, total: int) -> None:
-        emit(events.Progress(what, done, total))
+class _Trial:
+    """One request on its way; ``told`` are the events so far."""
 
-    choice = try_kernel.choose(request.kernel, _wish(request), progress)
-    image = os.fspath(choice.known.vmlinuz or "") if choice.known else ""
-    emit(events.KernelChosen(choice.where, choice.reason, image))
-    return choice
+    def __init__(self, request: Request, emit: Emit) -> None:
+        self.request = request
+        self.told: list[events.Event] = []
+        self._emit_to = emit
 
+    def emit(self, event: events.Event) -> None:
+        self.told.append(event)
+        self._emit_to(event)
 
-def _module_file(request: Request, choice: Choice, emit: Emit) -> str:
-    """Return the module's file, built first if need be; empty for a name."""
-    if not _is_source(request.what):
-        return request.what if _is_file(request.what) else ""
-    release = choice.known.release if choice.known else os.uname().release
-    emit(events.Progress(f"building {request.what}"))
-    built = kbuild.build(request.what, try_kernel.headers_of(release))
-    module = _select(built.modules, request.select)
-    emit(events.Built(request.what, os.fspath(module), built.output, built.seconds))
-    return os.fspath(module)
+    def progress(self, what: str, done: int, total: int) -> None:
+        self._emit_to(events.Progress(what, done, total))
+
+    def run(self) -> events.Finished:
+        started = time.monotonic()
+        choice = self._choose()
+        file = self._module_file(choice)
+        with self._open(choice) as kernel:
+            wanted = find_modules(file or self.request.what, bool(file), choice.known, kernel)
+            problems = self._try(kernel, wanted, choice.image)
+        finished = events.Finished(tuple(problems), time.monotonic() - started)
+        self.emit(finished)
+        return finished
+
+    def _choose(self) -> Choice:
+        request = self.request
+        choice = try_kernel.choose(request.kernel, _wish(request), self.progress)
+        if choice.kind != "emulated" and (request.fail_each or request.watching != Watching()):
+            raise UsageError(
+                f"{choice.where} cannot watch the module or fail its allocations",
+                hint="--fail-alloc, --guard and --trace take --kernel emulated",
+            )
+        self.emit(events.KernelChosen(choice.where, choice.reason, choice.image))
+        return choice
+
+    def _module_file(self, choice: Choice) -> str:
+        """Return the module's file, built first if need be; empty for a name."""
+        what = self.request.what
+        if not _is_source(what):
+            return what if _is_file(what) else ""
+        release = choice.known.release if choice.known else os.uname().release
+        self.progress(f"building {what}", 0, 0)
+        built = kbuild.build(what, try_kernel.headers_of(release))
+        module = _select(built.modules, self.request.select)
+        self.emit(events.Built(what, os.fspath(module), built.output, built.seconds))
+        return os.fspath(module)
+
+    def _open(self, choice: Choice) -> Kernel:
+        booted: list[str] = []
+
+        def progress(what: str, done: int, total: int) -> None:
+            booted.append(what)
+            self.progress(what, done, total)
+
+        started = time.monotonic()
+        kernel = open_kernel(choice.where, progress=progress)
+        how = "booted" if booted else "restored from its snapshot"
+        if choice.kind == "live":
+            how = "the running one"
+        self.emit(events.KernelReady(kernel.release, how, time.monotonic() - started))
+        return kernel
+
+    def _try(self, kernel: Kernel, wanted: Wanted, image: str) -> list[str]:
+        machine = kernel.syscalls
+        if not isinstance(machine, EmulatedMachine):
+            running = Run(kernel, wanted, self.emit, image)
+            running.carry_out(self.request.procedure)
+            return running.problems
+        instruments = Instruments(machine, wanted.image, self.request.watching, self.emit)
+        running = Run(kernel, wanted, self.emit, image, instruments)
+        running.carry_out(self.request.procedure)
+        made = len(instruments.allocations)
+        if self.request.fail_each:
+            return running.problems + try_failures.fail_each(
+                machine, wanted, self.request.procedure, made, self._emit_to
+            )
+        if not self.request.watching.fail:
+            return running.problems
+        failed = instruments.failed()
+        if failed is None:
+            return [*running.problems, f"it makes {made} allocations: none has failed"]
+        tried = try_failures.verdict(failed, self.told)
+        self.emit(tried)
+        return try_failures.problem(tried)
 
 
 def _wish(request: Request) -> Wish:
@@ -131,19 +181,3 @@ def _select(modules: tuple[Path, ...], name: str) -> Path:
             hint=f"choose one: --module {names[-1]}",
         )
     return modules[0]
-
-
-def _open(choice: Choice, emit: Emit) -> Kernel:
-    booted: list[str] = []
-
-    def progress(what: str, done: int, total: int) -> None:
-        booted.append(what)
-        emit(events.Progress(what, done, total))
-
-    started = time.monotonic()
-    kernel = open_kernel(choice.where, progress=progress)
-    how = "booted" if booted else "restored from its snapshot"
-    if choice.kind == "live":
-        how = "the running one"
-    emit(events.KernelReady(kernel.release, how, time.monotonic() - started))
-    return kernel

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from lkm.kernel.log import LogRecord
 from lkm.operations.observation import Entry, Registration
+from lkm.operations.places import Place
 
 
 class Phase(StrEnum):
@@ -99,6 +100,14 @@ class Died:
 
 
 @dataclass(frozen=True, slots=True)
+class Crashed:
+    """An oops, BUG or warning in the log: what happened in words, and where."""
+
+    words: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class Logged:
     """A record of the kernel log."""
 
@@ -181,6 +190,80 @@ class LeftBehind:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaked:
+    """Memory that was not given back: the allocation's number, by what, how large, called where."""
+
+    number: int
+    function: str
+    size: int | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """A wrong access to the module's memory (``overflow``, ``use-after-free``, …).
+
+    ``offset`` counts from the start of the object of ``size`` bytes. ``place`` is the instruction,
+    ``caller`` the call in the module when that is the kernel's. ``found_at_free``: only the damage
+    was seen, when the object was freed.
+    """
+
+    kind: str
+    access: str
+    offset: int
+    size: int | None
+    place: Place
+    caller: Place | None
+    allocated: Place | None
+    freed: Place | None
+    found_at_free: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call of the module into the kernel; ``result`` is ``None`` where it has none."""
+
+    number: int
+    function: str
+    arguments: str
+    result: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An allocation that was made to fail."""
+
+    number: int
+    function: str
+    size: int | None
+    place: Place
+
+
+class Outcome(StrEnum):
+    """How a module took a failed allocation."""
+
+    CLEAN = "clean error"
+    UNNOTICED = "it went on"
+    LEAK = "leak"
+    LEFT = "left things behind"
+    CRASH = "crash"
+    DIED = "the kernel died"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureTried:
+    """What came of failing one allocation; ``error`` is what the load, if refused, gave."""
+
+    failed: Failed
+    outcome: Outcome
+    error: str
+    crash: Crashed | None
+    leaks: tuple[Leaked, ...]
+    left: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The end: ``problems`` in words, none when all went well; ``seconds`` in all."""
 
@@ -197,6 +280,7 @@ Event = (
     | Loaded
     | Refused
     | Died
+    | Crashed
     | Logged
     | State
     | ParameterShown
@@ -206,5 +290,10 @@ Event = (
     | Acted
     | Unloaded
     | LeftBehind
+    | Leaked
+    | Faulted
+    | Called
+    | Failed
+    | FailureTried
     | Finished
 )

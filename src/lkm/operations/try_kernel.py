@@ -29,6 +29,11 @@ class Choice:
     reason: str
 
     @property
+    def image(self) -> str:
+        """The path of the kernel's image, empty when it is not here."""
+        return os.fspath(self.known.vmlinuz or "") if self.known else ""
+
+    @property
     def where(self) -> str:
         """What ``open_kernel`` takes."""
         if self.kind == "live" or self.known is None:

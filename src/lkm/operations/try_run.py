@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from lkm import taint
@@ -19,15 +20,20 @@ from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord
 from lkm.kernel.proc import LoadedModule
 from lkm.kernel.uevent import Uevent, UeventWatch
+from lkm.module.image import ModuleImage
 from lkm.operations import try_events as events
 from lkm.operations.observation import Observation, new_entries, observe
+from lkm.operations.oops import decode
+from lkm.operations.places import Place, place
 from lkm.operations.try_events import Phase
+from lkm.operations.try_instruments import Instruments
 from lkm.operations.try_modules import Dependency, Wanted
 from lkm.operations.try_symbols import bound_symbols
 
 _SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
 _LOCKDOWN = "/sys/kernel/security/lockdown"
 _READ_LIMIT = 1 << 16
+_CRASHES = ("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut")
 _BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
 
 
@@ -43,6 +49,17 @@ class Action:
     value: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """What is to be done with the module: switches first, load, actions in order, unload."""
+
+    parameters: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+    sig_enforce: bool = False
+    lockdown: bool = False
+    keep: bool = False
+
+
 class Run:
     """What is done with one kernel; everything that happens goes to ``emit``.
 
@@ -50,10 +67,16 @@ class Run:
     """
 
     def __init__(
-        self, kernel: Kernel, wanted: Wanted, emit: Callable[[events.Event], None], image: str
+        self,
+        kernel: Kernel,
+        wanted: Wanted,
+        emit: Callable[[events.Event], None],
+        image: str,
+        instruments: Instruments | None = None,
     ) -> None:
         self.kernel = kernel
         self.wanted = wanted
+        self.instruments = instruments
         self.problems: list[str] = list(wanted.problems)
         self._emit = emit
         self._image = image
@@ -61,47 +84,40 @@ class Run:
         self._logged: list[LogRecord] = []
         self._name = ""
 
-    # Switches
-
-    def enforce_signatures(self) -> None:
-        """Let the kernel refuse what it cannot verify, as ``module.sig_enforce=1`` does."""
-        self.kernel.write_file(_SIG_ENFORCE, "1")
-
-    def lock_down(self) -> None:
-        """Lock the kernel down for integrity, as booting with Secure Boot does."""
-        self.kernel.write_file(_LOCKDOWN, "integrity")
-
-    # The run
-
-    def try_once(
-        self, parameters: Sequence[str], actions: Sequence[Action], *, keep: bool = False
-    ) -> None:
-        """Load, look, act, unload, look again; a refusal ends it, a death of the kernel too."""
+    def carry_out(self, procedure: Procedure) -> None:
+        """Do all of it; a refusal ends it, and so does a death of the kernel."""
         try:
+            if procedure.sig_enforce:
+                self.kernel.write_file(_SIG_ENFORCE, "1")
+            if procedure.lockdown:
+                self.kernel.write_file(_LOCKDOWN, "integrity")
             if self.load_dependencies():
-                self._try_module(parameters, actions, keep)
+                self._try_module(procedure)
         except KernelDiedError as error:
             self._say_log(Phase.LOAD, error.log)
             self._emit(events.Died(error.operation, error.reason))
             self.problems.append(f"the kernel died: {error.reason}")
+            self._tell_found()
 
-    def _try_module(self, parameters: Sequence[str], actions: Sequence[Action], keep: bool) -> None:
+    def _try_module(self, procedure: Procedure) -> None:
         tainted = self.kernel.taint()
         with UeventWatch(self.kernel.syscalls) as uevents:
             before = observe(self.kernel)
-            if not self.load(parameters):
+            if self.instruments:
+                self.instruments.attach()
+            if not self.load(procedure.parameters):
                 self._tell_taint(tainted)
-                self._tell_stuck()
+                if not self._tell_stuck():
+                    self._tell_left(before, uevents.new_events())
                 return
             seen = list(uevents.new_events())
             self._describe(tainted, before, seen)
-            for action in actions:
+            for action in procedure.actions:
                 self._act(action)
             for dependency in self.wanted.after:
                 self._load_dependency(dependency)
-            if not keep and self.unload():
-                seen += uevents.new_events()
-                self._tell_left(before, seen)
+            if not procedure.keep and self.unload():
+                self._tell_left(before, [*seen, *uevents.new_events()])
 
     def load_dependencies(self) -> bool:
         """Load what the module needs; return whether the kernel took all of it."""
@@ -133,7 +149,7 @@ class Run:
         text = " ".join(filter(None, (self.wanted.options.strip(), *map(_quoted, parameters))))
         started = time.monotonic()
         try:
-            self._name = self.kernel.load(image, text).name
+            self._name = self.kernel.load(_Loadable(image), text).name
         except KernelDiedError:
             raise
         except KernelError as error:
@@ -188,11 +204,12 @@ class Run:
             )
         )
 
-    def _tell_stuck(self) -> None:
-        """Tell of a module whose init was killed: the kernel keeps it for ever."""
-        for module in self.kernel.modules():
-            if module.name == self.wanted.image.name:
-                self._tell_state(module)
+    def _tell_stuck(self) -> bool:
+        """Tell of a module whose init was killed, which the kernel keeps for ever, if it was."""
+        stuck = [m for m in self.kernel.modules() if m.name == self.wanted.image.name]
+        for module in stuck:
+            self._tell_state(module)
+        return bool(stuck)
 
     def _parameters(self) -> Iterator[events.ParameterShown]:
         folder = f"/sys/module/{self._name}/parameters"
@@ -215,7 +232,13 @@ class Run:
             self._emit(events.Tainted(taint.letters(new), tuple(flag.meaning for flag in flags)))
             self.problems += [flag.cause for flag in flags if flag.letter in _BAD_TAINT]
 
+    def _tell_found(self) -> None:
+        if self.instruments:
+            self.problems += self.instruments.tell_new()
+
     def _tell_left(self, before: Observation, seen: Sequence[Uevent]) -> None:
+        if self.instruments:
+            self.problems += self.instruments.tell_leaks()
         after = observe(self.kernel)
         entries = new_entries(self.kernel, before, after, seen)
         registrations = tuple(sorted(after.registrations - before.registrations))
@@ -267,9 +290,23 @@ class Run:
     # The log, and what it means
 
     def _say_new_log(self, phase: Phase) -> None:
-        for record in self._watch.new_records():
-            self._logged.append(record)
+        new = self._watch.new_records()
+        self._logged += new
+        for record in new:
             self._emit(events.Logged(phase, record))
+        self._tell_crashes(new)
+        self._tell_found()
+
+    def _tell_crashes(self, records: Sequence[LogRecord]) -> None:
+        """Tell in words what oopses, BUGs and warnings there are in a piece of the log."""
+        if not any(record.text.startswith(_CRASHES) for record in records):
+            return
+        text = "\n".join(record.text for record in records)
+        files = [Path(self.wanted.image.path)]
+        for report in decode(text, files=files):
+            frame = report.frames[0] if report.frames else None
+            where = place(str(frame.location), frame.source) if frame else Place("")
+            self._emit(events.Crashed(report.words, where))
 
     def _say_log(self, phase: Phase, lines: Sequence[str]) -> None:
         for line in lines:
@@ -291,6 +328,14 @@ class Run:
             )
         )
         self.problems.append(str(error))
+
+
+class _Loadable:
+    """A module image that errors call by its file name, not by where in a cache it is."""
+
+    def __init__(self, image: ModuleImage) -> None:
+        self.path = os.path.basename(image.path)
+        self.payload = image.payload
 
 
 def _quoted(parameter: str) -> str:

@@ -9,7 +9,8 @@ import click
 from lkm.cli.try_text import JsonLines, TextPrinter
 from lkm.errors import UsageError
 from lkm.operations.try_ import Request, run
-from lkm.operations.try_run import Action
+from lkm.operations.try_instruments import Watching
+from lkm.operations.try_run import Action, Procedure
 
 
 class _InOrder(click.Option):
@@ -37,6 +38,15 @@ def _action(option: str, text: str) -> Action:
     return Action("set" if option == "--set" else "write", target, value)
 
 
+def _number(fail_alloc: str | None) -> int:
+    if fail_alloc in (None, "each"):
+        return 0
+    assert fail_alloc is not None
+    if not fail_alloc.isdigit() or not int(fail_alloc):
+        raise UsageError(f"--fail-alloc {fail_alloc}: expected a number from 1, or each")
+    return int(fail_alloc)
+
+
 @click.command("try", context_settings={"ignore_unknown_options": False})
 @click.argument("what", metavar="FILE.ko|FILE.c|FOLDER|NAME")
 @click.argument("parameters", metavar="[PARAM=VALUE]...", nargs=-1)
@@ -50,6 +60,10 @@ def _action(option: str, text: str) -> Action:
               help="Write to a file or a device.")  # fmt: skip
 @click.option("--module", "select", metavar="NAME", default="",
               help="The one to try, of a folder that builds several.")  # fmt: skip
+@click.option("--fail-alloc", metavar="N|each",
+              help="Fail its Nth allocation, or each in turn in a fresh kernel.")  # fmt: skip
+@click.option("--guard", is_flag=True, help="Catch overflow, use after free, double free.")
+@click.option("--trace", is_flag=True, help="List its calls into the kernel.")
 @click.option("--sig-enforce", is_flag=True, help="Let the kernel demand a valid signature.")
 @click.option("--lockdown", is_flag=True, help="Lock the kernel down, as Secure Boot does.")
 @click.option("--keep", is_flag=True, help="Do not unload it.")
@@ -65,6 +79,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     read: tuple[str, ...],
     write: tuple[str, ...],
     select: str,
+    fail_alloc: str | None,
+    guard: bool,
+    trace: bool,
     sig_enforce: bool,
     lockdown: bool,
     keep: bool,
@@ -77,16 +94,21 @@ def command(  # noqa: PLR0917 - one parameter an option
     kernel is a distribution's, unmodified, in an emulator (or a virtual machine): nothing happens
     to this machine, and no root is needed. --set, --read and --write act in the order given.
     """
-    request = Request(
-        what,
+    procedure = Procedure(
         parameters,
-        kernel=kernel,
-        actions=tuple(ctx.meta.get("lkm.actions", ())),
-        select=select,
-        fetch=fetch,
+        tuple(ctx.meta.get("lkm.actions", ())),
         sig_enforce=sig_enforce,
         lockdown=lockdown,
         keep=keep,
+    )
+    request = Request(
+        what,
+        procedure,
+        kernel=kernel,
+        select=select,
+        fetch=fetch,
+        watching=Watching(guard, trace, _number(fail_alloc)),
+        fail_each=fail_alloc == "each",
     )
     printer = JsonLines() if as_json else TextPrinter()
     try:
