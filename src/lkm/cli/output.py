@@ -15,7 +15,8 @@ def print_json(verb: str, **content: Any) -> None:
     import msgspec  # costs start-up time, which text output need not pay
 
     document = {"schema": f"lkm.{verb}/1", **content}
-    encoded = msgspec.json.encode(msgspec.to_builtins(document, enc_hook=plain, str_keys=True))
+    builtins = msgspec.to_builtins(document, enc_hook=plain, str_keys=True, builtin_types=(bytes,))
+    encoded = msgspec.json.encode(_texts(builtins))
     sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
 
 
@@ -24,6 +25,19 @@ def plain(value: Any) -> Any:
     if hasattr(value, "__fspath__"):
         return value.__fspath__()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _texts(value: Any) -> Any:
+    """Return ``value`` with bytes as hexadecimal, and strings without what is no Unicode."""
+    if isinstance(value, dict):
+        return {_texts(key): _texts(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_texts(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return value
 
 
 class ProgressLine:

@@ -57,10 +57,15 @@ def find_root(directory: str | os.PathLike[str] = "/", release: str | None = Non
         return root
     parent = os.path.dirname(root.modules_directory)
     names = sorted(os.listdir(parent)) if os.path.isdir(parent) else []
-    trees = [n for n in names if os.path.exists(os.path.join(parent, n, "modules.dep"))]
+    trees = [name for name in names if _is_tree(os.path.join(parent, name))]
     if len(trees) != 1:
         raise NotFoundError(
             f"{parent} has {'no' if not trees else 'more than one'} module tree",
-            hint="name the kernel release" if trees else "run depmod for the tree",
+            hint="name the kernel release" if trees else "is it a root directory?",
         )
     return Root(directory, trees[0])
+
+
+def _is_tree(directory: str) -> bool:
+    """Whether there are modules, and not only the links of header packages."""
+    return any(os.path.exists(f"{directory}/{name}") for name in ("modules.dep", "kernel"))

@@ -1,0 +1,123 @@
+"""Tell what loading a name would do, and which rule decides."""
+
+from __future__ import annotations
+
+import click
+
+from lkm.cli.output import print_json
+from lkm.cli.tree_options import tree_options
+from lkm.operations.why import Effect, Explanation, Judged, explain
+from lkm.tree.plan import Plan, Reason, Step, StepKind
+from lkm.tree.resolver import Resolver
+
+
+@click.command("why")
+@click.argument("name")
+@tree_options
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+def command(name: str, resolver: Resolver, as_json: bool) -> int:
+    """Tell what loading NAME (a module, an alias, a modalias) would do, and why.
+
+    Nothing is loaded, and what the kernel has loaded does not count.
+    """
+    answer = explain(resolver, name)
+    if as_json:
+        print_json("why", **_document(answer))
+    else:
+        click.echo(text(answer, resolver), nl=False)
+    return 0 if answer.plan.targets else 1
+
+
+def _document(answer: Explanation) -> dict[str, object]:
+    return {
+        "name": answer.name,
+        "meanings": answer.meanings,
+        "steps": answer.plan.steps,
+        "rules": answer.rules,
+        "problems": answer.plan.problems,
+    }
+
+
+def text(answer: Explanation, resolver: Resolver) -> str:
+    """Return the answer as a person reads it."""
+    if not answer.plan.targets:
+        lines = [
+            f"{answer.name}: no module, alias or rule of that name",
+            f"  looked in {resolver.directory}",
+        ]
+        lines += (
+            [f"  {resolver.directory} has no modules.dep; run depmod"]
+            if _no_index(resolver)
+            else []
+        )
+        return "\n".join(lines) + "\n"
+    steps = _step_lines(answer.plan, resolver.directory)
+    lines = [*_meaning_lines(answer), *steps, *_rule_lines(answer)]
+    lines += [f"note: {problem}" for problem in answer.plan.problems]
+    return "\n".join(lines) + "\n"
+
+
+def _no_index(resolver: Resolver) -> bool:
+    return not any(True for _ in resolver.indexes.items("modules.dep"))
+
+
+def _meaning_lines(answer: Explanation) -> list[str]:
+    modules = ", ".join(dict.fromkeys(target.module for target in answer.plan.targets))
+    lines = [f"{answer.name} means {modules}"]
+    for meaning in answer.meanings:
+        pattern = "" if meaning.pattern == meaning.module else f"{meaning.pattern} → "
+        verdict = "" if meaning.decides else "   not asked: an earlier place knows the name"
+        lines.append(f"  {pattern}{meaning.module}   {meaning.source}{verdict}")
+    return lines
+
+
+def _step_lines(plan: Plan, directory: str) -> list[str]:
+    """Return the steps; a module that kmod lists twice is loaded at the first."""
+    lines = ["", f"In this order, below {directory}:"]
+    steps: dict[tuple[str, StepKind], Step] = {}
+    for step in plan.steps:
+        steps.setdefault((step.module, step.kind), step)
+    for number, step in enumerate(steps.values(), 1):
+        lines.append(f"{number:>3}. {_action(step, directory)}   {_reason(step)}")
+    return lines
+
+
+def _action(step: Step, directory: str) -> str:
+    if step.kind is StepKind.INSMOD:
+        options = f" {step.options.strip()}" if step.options.strip() else ""
+        return f"load {step.path.removeprefix(directory + '/')}{options}"
+    if step.kind is StepKind.INSTALL:
+        return f"run {step.command}   in place of loading {step.module}"
+    words = {
+        StepKind.BUILTIN: "nothing: {} is part of the kernel image",
+        StepKind.BLACKLISTED: "nothing: {} is blacklisted",
+        StepKind.MISSING: "fail: {} has no file",
+    }
+    return words.get(step.kind, step.kind.value + " {}").format(step.module)
+
+
+def _reason(step: Step) -> str:
+    if step.reason is Reason.REQUESTED:
+        return f"({step.source})" if step.kind is StepKind.BLACKLISTED else "(asked for)"
+    source = f", {step.source}" if step.reason is not Reason.DEPENDENCY else ""
+    optional = "" if step.required else "; a failure would not matter"
+    return f"({step.reason.value} of {step.parent}{source}{optional})"
+
+
+def _rule_lines(answer: Explanation) -> list[str]:
+    if not answer.rules:
+        return []
+    return ["", "Rules that name one of them:", *(f"  {_rule(j)}" for j in answer.rules)]
+
+
+def _rule(judged: Judged) -> str:
+    rule = judged.rule
+    value = f" {rule.value.strip()}" if rule.value else ""
+    verdict = {
+        Effect.APPLIES: "applies",
+        Effect.SHADOWED: f"has no effect: only the first counts, {judged.because}",
+        Effect.MASKED: f"is not read: {judged.because} has the same name",
+        Effect.NONE: f"has no effect: {judged.because}",
+        Effect.KERNEL: judged.because,
+    }[judged.effect]
+    return f"{rule.source}: {rule.kind} {rule.name}{value}   {verdict}"
