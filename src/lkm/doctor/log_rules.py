@@ -74,6 +74,7 @@ _KERNEL = (
         rf"{_M}: disagrees about version of symbol module_layout",
         lambda m: version.module_layout(m["m"]),
     ),
+    _rule(rf"{_M}: no symbol version for {_S}", lambda m: symbols.no_crc(m["m"], m["s"])),
     _rule(
         rf"{_M}: disagrees about version of symbol {_S}",
         lambda m: symbols.wrong_crc(m["m"], m["s"]),

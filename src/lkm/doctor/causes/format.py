@@ -64,7 +64,7 @@ def not_elf(path: str, start: bytes = b"", compression: str = "") -> Finding:
         Severity.FATAL,
         cause,
         ENOEXEC,
-        "Invalid ELF header magic: != \\x7fELF",
+        "Invalid ELF header magic: != \x7fELF",
         subject=path,
         evidence=tuple(evidence),
         fixes=(fix,),

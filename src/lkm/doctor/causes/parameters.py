@@ -44,17 +44,15 @@ def invalid(
     )
 
 
-def too_long(module: str, parameter: str, value: str = "") -> Finding:
-    """A string of over 1024 bytes; the array's prefix names the parameter in the log."""
-    evidence = (Evidence("length", f"{len(value)} bytes, at most 1024"),) if value else ()
+def too_long(module: str, parameter: str, value: str = "", message: str = "") -> Finding:
+    """A text longer than the parameter holds: 1024 bytes, or its own buffer."""
+    evidence = (Evidence("length", f"{len(value.encode())} bytes"),) if value else ()
     return Finding(
         "bad-parameter",
         Severity.FATAL,
         f"the text for the parameter {parameter} is too long",
         ENOSPC,
-        f"{parameter}: string parameter too long"
-        if not value
-        else f"{module}: `{value}' too large for parameter `{parameter}'",
+        message or f"{parameter}: string parameter too long",
         module=module,
         subject=parameter,
         evidence=evidence,

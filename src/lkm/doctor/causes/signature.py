@@ -25,8 +25,8 @@ def sign_and_enrol(path: str = "") -> Fix:
     return Fix(
         "sign it with a key of yours, and have the firmware trust that key (asks at next boot)",
         (
-            "lkm keys new --out ~/.config/lkm/mok",
-            f"lkm sign {file} --key ~/.config/lkm/mok/MOK.key --cert ~/.config/lkm/mok/MOK.pem",
+            "mkdir -p ~/.config/lkm/mok && lkm keys new --out ~/.config/lkm/mok",
+            f"lkm sign {file} --key ~/.config/lkm/mok/MOK.priv --cert ~/.config/lkm/mok/MOK.pem",
             "sudo lkm mok enroll ~/.config/lkm/mok/MOK.der",
         ),
     )
@@ -174,11 +174,10 @@ def taints(module: str) -> Finding:
     """Not enforced: it loads, and taints the kernel."""
     return Finding(
         "unsigned",
-        Severity.WARNING,
+        Severity.NOTE,
         "the module has no signature this kernel can verify; it loads, and sets taint E",
         0,
         f"{module}: module verification failed: signature and/or required key missing - "
         "tainting kernel",
         module=module,
-        fixes=(sign_and_enrol(),),
     )

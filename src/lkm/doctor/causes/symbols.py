@@ -152,6 +152,20 @@ def wrong_crc(
     )
 
 
+def no_crc(module: str, symbol: str, *, errno: int = EINVAL, fatal: bool = True) -> Finding:
+    """The module has no checksum for a symbol that has one: its table of versions is not whole."""
+    return Finding(
+        "no-symbol-version",
+        Severity.FATAL if fatal else Severity.WARNING,
+        f"the module carries no checksum for {symbol}, so it cannot be told whether it fits",
+        errno if fatal else 0,
+        f"{module}: no symbol version for {symbol}",
+        module=module,
+        subject=symbol,
+        fixes=(rebuild(),),
+    )
+
+
 def err_22(module: str, symbol: str) -> Finding:
     """``Unknown symbol … (err -22)``: the line before it says which of two it was."""
     return Finding(

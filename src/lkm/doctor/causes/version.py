@@ -104,7 +104,9 @@ def crc_evidence(wanted: int | None, have: int | None) -> tuple[Evidence, ...]:
     return tuple(found)
 
 
-def struct_size(module: str, size: int | None = None, expected: int | None = None) -> Finding:
+def struct_size(
+    module: str, size: int | None = None, expected: int | None = None, release: str = ""
+) -> Finding:
     """``struct module`` has another size than the running kernel's (checked since 6.3)."""
     evidence = []
     if size is not None:
@@ -120,7 +122,7 @@ def struct_size(module: str, size: int | None = None, expected: int | None = Non
         "struct module size at run time",
         module=module,
         evidence=tuple(evidence),
-        fixes=(rebuild(),),
+        fixes=(rebuild(release),),
     )
 
 

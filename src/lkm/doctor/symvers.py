@@ -1,0 +1,70 @@
+"""A kernel's exports out of the ``Module.symvers`` of its headers, where its image is unreadable.
+
+Source of the format: ``scripts/mod/modpost.c: write_dump``:
+``CRC<TAB>SYMBOL<TAB>MODULE<TAB>EXPORT_TYPE<TAB>NAMESPACE``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lkm.doctor.target import MACHINES, ImageFacts, Offer, TreeFacts
+from lkm.errors import FormatError
+from lkm.module.image import ModuleImage
+
+
+def read_symvers(path: Path, release: str, tree: TreeFacts | None = None) -> ImageFacts:
+    """Return what ``Module.symvers`` tells of the kernel; the rest from a module of its tree.
+
+    What only the image knows (built-in keys, build options, its own checks) stays unknown.
+    """
+    exports = parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    vermagic, machine, size = _from_module(release, tree)
+    return ImageFacts(
+        release=release,
+        vermagic=vermagic,
+        machine=machine or MACHINES["x86_64"],
+        exports=exports,
+        config={"CONFIG_MODVERSIONS": "y"} if any(o.crc for o in exports.values()) else {},
+        struct_module=size,
+    )
+
+
+def parse(text: str, path: str = "") -> dict[str, Offer]:
+    """Return the exports of vmlinux itself; FormatError names a line that is no export."""
+    found = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        fields = line.split("\t")
+        if len(fields) < 4 or not fields[0].startswith("0x"):
+            raise FormatError(
+                "CRC, symbol, module and export type, separated by tabs",
+                repr(line[:60]),
+                path=f"{path}:{number}",
+            )
+        crc, symbol, module, kind = fields[:4]
+        if module == "vmlinux":
+            namespace = fields[4] if len(fields) > 4 else ""
+            found[symbol] = Offer("_GPL" in kind, namespace, _number(crc))
+    return found
+
+
+def _number(text: str) -> int | None:
+    """0 stands for an export without a checksum."""
+    try:
+        return int(text, 16) or None
+    except ValueError:
+        return None
+
+
+def _from_module(release: str, tree: TreeFacts | None) -> tuple[str, int, int | None]:
+    """Return the version magic, machine and size of struct module that the tree's modules have."""
+    for path in (tree.modules if tree is not None else {}).values():
+        try:
+            image = ModuleImage.open(path)
+            vermagic = image.vermagic
+            section = image.elf.section(".gnu.linkonce.this_module")
+        except (FormatError, OSError):
+            continue
+        if vermagic is not None and vermagic.release == release:
+            return vermagic.text, image.elf.header.machine, section.size if section else None
+    return "", 0, None

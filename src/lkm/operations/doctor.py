@@ -1,0 +1,249 @@
+"""Say whether a module will load, and why not; or what a log shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lkm.doctor import log
+from lkm.doctor.case import Case
+from lkm.doctor.causes import format, permission, state, tree
+from lkm.doctor.finding import Evidence, Finding, Severity
+from lkm.doctor.judge import Judgement, Verdict, case_for, judge
+from lkm.doctor.log import Explanation
+from lkm.doctor.log_rules import RULES
+from lkm.doctor.target import Target, nearest
+from lkm.errors import FormatError
+from lkm.module.image import ModuleImage, name_of
+from lkm.operations import symbol_history
+from lkm.operations.targets import Opened, Where, open_target
+from lkm.tree import kernels
+from lkm.tree.plan import Reason, Step, StepKind
+from lkm.tree.resolver import Resolver
+
+__all__ = ["Examination", "Opened", "Where", "examine", "explain_log", "open_target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One module of the way: why it takes part, with which parameters, and the judgement."""
+
+    module: str
+    path: str
+    reason: str
+    parameters: str
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was asked, of which kernel, whether it loads, and everything on the way.
+
+    ``decisive`` is the finding that stops it, ``None`` where it loads; ``steps`` are in loading
+    order, the module itself last.
+    """
+
+    subject: str
+    target: str
+    why: str
+    loads: bool
+    decisive: Finding | None
+    steps: tuple[Examined, ...]
+
+
+def examine(subject: str, parameters: Sequence[str], opened: Opened) -> Examination:
+    """Judge the loading of ``subject``, a module's file or name, into a target.
+
+    A file is loaded as insmod does, a name as modprobe does: with what it needs, its configured
+    options, and the rules of modprobe.d.
+    """
+    text = " ".join(parameters)
+    if is_file(subject):
+        steps = [_file(subject, text, opened.target, Reason.REQUESTED)]
+    else:
+        steps = list(_name(subject, text, opened))
+    decisive = next((s.judgement.decisive for s in steps if s.judgement.decisive), None)
+    return Examination(
+        subject=subject,
+        target=opened.target.name,
+        why=opened.why,
+        loads=decisive is None,
+        decisive=decisive,
+        steps=tuple(steps),
+    )
+
+
+def is_file(subject: str) -> bool:
+    """Whether ``subject`` is meant as a path."""
+    return "/" in subject or subject.endswith((".ko", ".ko.gz", ".ko.xz", ".ko.zst"))
+
+
+def _file(
+    path: str,
+    parameters: str,
+    target: Target,
+    reason: str,
+    sources: tuple[tuple[str, str], ...] = (),
+) -> Examined:
+    """Judge one file; what the kernel's other neighbours know is added to each finding."""
+    name = name_of(path)
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        case: Case = replace(case_for(path, data, target, parameters), sources=sources)
+        name = case.module
+        judgement = _enriched(judge(case), target)
+    except FileNotFoundError:
+        judgement = _alone(name, path, target, format.file_missing(path))
+    except FormatError as error:
+        finding = format.damaged("", path, f"expected {error.expected}, found {error.found}")
+        judgement = _alone(name, path, target, finding)
+    return Examined(name, path, reason, parameters, judgement)
+
+
+def _alone(module: str, path: str, target: Target, *findings: Finding) -> Judgement:
+    """Return a judgement that rests on no gate."""
+    fatal = [finding for finding in findings if finding.severity is Severity.FATAL]
+    verdict = Verdict.REFUSED if fatal else Verdict.LOADS
+    decisive = fatal[0] if fatal else None
+    return Judgement(module, path, target.name, verdict, decisive, findings, ())
+
+
+def _enriched(judgement: Judgement, target: Target) -> Judgement:
+    """Add to each symbol nobody exports where it is, or was, exported."""
+    if not any(finding.name == "unknown-symbol" for finding in judgement.findings):
+        return judgement
+    history = symbol_history.History(target)
+    findings = tuple(map(history.enriched, judgement.findings))
+    # A refused load's decisive finding is the first of its findings.
+    return replace(judgement, findings=findings, decisive=findings[0])
+
+
+def _name(name: str, parameters: str, opened: Opened) -> Iterator[Examined]:
+    target = opened.target
+    if opened.resolver is None:
+        yield from _unindexed(name, parameters, target)
+        return
+    loaded = target.loaded
+    plan = opened.resolver.resolve(
+        name, parameters, loaded=None if loaded is None else loaded.__contains__
+    )
+    if not plan.targets:
+        yield _not_found(name, target)
+        return
+    for step in plan.steps:
+        examined = _step(step, target, opened.resolver)
+        yield examined
+        if target.loaded is not None and step.kind is StepKind.INSMOD and examined.judgement.loads:
+            target = target.with_loaded(ModuleImage.open(step.path), step.module)
+
+
+def _step(step: Step, target: Target, resolver: Resolver | None) -> Examined:
+    module = step.module
+    source = str(step.source) if step.source else ""
+    if step.kind is StepKind.INSMOD:
+        return _file(step.path, step.options.strip(), target, step.reason, _sources(step, resolver))
+    if step.kind in (StepKind.INSTALL, StepKind.REMOVE):
+        finding = permission.install_rule(module, step.command, source)
+    elif step.kind is StepKind.BLACKLISTED:
+        finding = permission.config_blacklist(module, source, by_alias=True)
+    elif step.kind is StepKind.BUILTIN:
+        finding = tree.built_in(module, source)
+    elif step.kind is StepKind.ALREADY_LOADED:
+        finding = state.already_loaded(module).with_severity(Severity.NOTE)
+    else:
+        return _not_found(module, target)
+    if not step.required:
+        finding = finding.with_severity(Severity.WARNING)
+    return Examined(module, step.path, step.reason, "", _alone(module, step.path, target, finding))
+
+
+def _sources(step: Step, resolver: Resolver | None) -> tuple[tuple[str, str], ...]:
+    """Return where each configured parameter of a step is written, ``(name, file:line)``."""
+    rules = resolver.option_rules(step.module) if resolver is not None else []
+    return tuple(
+        (word.partition("=")[0].replace("-", "_"), str(rule.source))
+        for rule in rules
+        for word in rule.value.split()
+    )
+
+
+def _unindexed(name: str, parameters: str, target: Target) -> Iterator[Examined]:
+    """Go by the modules' own ``depends``, for a tree that depmod has not indexed."""
+    known: Mapping[str, str] = target.tree.modules if target.tree is not None else {}
+    module = name.replace("-", "_")
+    if module not in known:
+        yield _not_found(name, target)
+        return
+    for path in _with_needs(module, known):
+        last = path == known[module]
+        reason = Reason.REQUESTED if last else Reason.DEPENDENCY
+        yield _file(path, parameters if last else "", target, reason)
+        if target.loaded is not None:
+            target = target.with_loaded(ModuleImage.open(path))
+
+
+def _with_needs(module: str, known: Mapping[str, str]) -> list[str]:
+    """Return the files of ``module`` and all it needs, deepest first."""
+    order: dict[str, None] = {}
+    stack = [(module, False)]
+    seen: set[str] = set()
+    while stack:
+        name, done = stack.pop()
+        if done:
+            order[known[name]] = None
+        elif name in known and name not in seen:
+            seen.add(name)
+            stack.append((name, True))
+            image = ModuleImage.open(known[name])
+            stack += [(need.replace("-", "_"), False) for need in image.depends]
+    return list(order)
+
+
+def _not_found(name: str, target: Target) -> Examined:
+    facts = target.tree
+    module = name.replace("-", "_")
+    if facts is None or not (facts.modules or os.path.isdir(facts.directory)):
+        directory = facts.directory if facts else f"/lib/modules/{target.release}"
+        others = [k.release for k in kernels.known() if k.modules and not k.fetched]
+        finding = tree.directory_gone(target.release, directory, others)
+    elif module in facts.builtin:
+        finding = tree.built_in(module, f"{facts.directory}/modules.builtin")
+    elif module in facts.modules:
+        finding = tree.not_indexed(module, facts.modules[module], target.release)
+    else:
+        finding = tree.not_found(
+            name,
+            facts.directory,
+            release=target.release,
+            nearest=nearest(module, facts.modules),
+            elsewhere=symbol_history.kernels_with_module(module, target.release),
+        )
+    judgement = _alone(module, "", target, finding)
+    return Examined(module, "", Reason.REQUESTED, "", judgement)
+
+
+def explain_log(text: str, opened: Opened | None = None) -> tuple[Explanation, ...]:
+    """Return the causes that a kernel log or a pasted error shows.
+
+    With a target, a tool's line that could mean several things is settled by judging the module
+    it names, where its file is known.
+    """
+    found = log.explain(text, RULES)
+    if opened is None:
+        return found
+    return tuple(_settled(each, opened) if each.general else each for each in found)
+
+
+def _settled(each: Explanation, opened: Opened) -> Explanation:
+    module = each.finding.module
+    if not module or opened.target.tree is None or module not in opened.target.tree.modules:
+        return each
+    examination = examine(module, (), opened)
+    for step in examination.steps:
+        for finding in step.judgement.findings:
+            if finding.severity is Severity.FATAL and finding.errno == each.finding.errno:
+                line = Evidence("the log says", each.text, f"line {each.line}")
+                return replace(each, finding=finding.with_evidence(line), general=False)
+    return each

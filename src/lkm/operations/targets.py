@@ -1,0 +1,177 @@
+"""Open the kernel a question is about: running, at rest on this machine, or another host's."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lkm.doctor import inventory
+from lkm.doctor.symvers import read_symvers
+from lkm.doctor.target import ImageFacts, Policy, Target, TreeFacts
+from lkm.doctor.target_image import read_image
+from lkm.doctor.target_kernel import kernel_blacklist, read_kernel
+from lkm.doctor.target_tree import read_tree
+from lkm.errors import FormatError, NotFoundError, UnsupportedError
+from lkm.kernel.kernel import Kernel
+from lkm.kernel.open import open_kernel
+from lkm.module.image import ModuleImage
+from lkm.tree import kernels
+from lkm.tree.config import COMMAND_LINE
+from lkm.tree.indexes import Indexes
+from lkm.tree.kernels import KnownKernel
+from lkm.tree.resolver import Resolver
+from lkm.tree.root import Root, find_root
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which kernel: ``kernel`` as for ``open_kernel``, a root directory and release, or a file.
+
+    All empty: the running kernel, if what it was booted from can be read here; else the one
+    ``module`` was built for, else the newest known.
+    """
+
+    kernel: str = ""
+    root: str = ""
+    release: str = ""
+    inventory: str = ""
+    module: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A target, how it was chosen, and its resolver where its tree has an index."""
+
+    target: Target
+    why: str
+    resolver: Resolver | None = None
+
+
+def open_target(where: Where) -> Opened:
+    """Return the target that ``where`` asks for.
+
+    Raises NotFoundError where there is no such kernel here, or nothing to know its symbols by.
+    """
+    if where.inventory:
+        return Opened(inventory.read(Path(where.inventory)), f"read from {where.inventory}")
+    if where.kernel:
+        return _running(where.kernel)
+    if where.root or where.release:
+        return _named(where)
+    return _default(where.module)
+
+
+def at_rest(known: KnownKernel, why: str = "") -> Opened:
+    """Return a kernel that is installed or fetched, but not running, as a target."""
+    root = Root(known.root, known.release)
+    tree = read_tree(root) if known.modules is not None else None
+    target = Target(known.release, _image(known, tree), Policy(), tree=tree)
+    return Opened(target, why or f"{known.root}", _resolver(root, tree))
+
+
+def of_kernel(kernel: Kernel, known: KnownKernel, *, host_files: bool = False) -> Opened:
+    """Return an open kernel as a target; ``known`` is what it was booted from.
+
+    ``host_files``: it is this machine's, so its command line takes part in the configuration.
+    """
+    root = Root(known.root, known.release)
+    command_line = COMMAND_LINE if host_files else ""
+    tree = read_tree(root, command_line=command_line) if known.modules is not None else None
+    target = read_kernel(kernel, _image(known, tree), tree)
+    return Opened(target, f"the kernel {kernel.name}", _resolver(root, tree))
+
+
+def _running(where: str) -> Opened:
+    with open_kernel(where) as kernel:
+        return of_kernel(kernel, _known(kernel.release), host_files=where == "live")
+
+
+def _known(release: str) -> KnownKernel:
+    """Return what is here of a running kernel: the machine's own files before fetched ones."""
+    own = [kernel for kernel in kernels.known() if kernel.release == release]
+    usable = [k for k in own if _readable(k)]
+    if not usable:
+        raise NotFoundError(
+            f"nothing here tells what the kernel {release} exports",
+            hint=f"fetch a copy of it: lkm kernels fetch {release}",
+        )
+    installed = [kernel for kernel in usable if not kernel.fetched]
+    return (installed or usable)[0]
+
+
+def _readable(known: KnownKernel) -> bool:
+    image = known.vmlinuz is not None and os.access(known.vmlinuz, os.R_OK)
+    return image or (known.headers is not None and (known.headers / "Module.symvers").is_file())
+
+
+def _named(where: Where) -> Opened:
+    if not where.root:
+        known = kernels.find(where.release)
+        return at_rest(known, f"the kernel {known.release} of {known.root}")
+    root = find_root(where.root, where.release or None)
+    found = [k for k in kernels.known(where.root) if k.release == root.release and not k.fetched]
+    if not found:
+        raise NotFoundError(f"{where.root} has no kernel {root.release}")
+    return at_rest(found[0], f"the kernel {root.release} of {where.root}")
+
+
+def _default(module: str) -> Opened:
+    release = os.uname().release
+    if any(k.release == release and _readable(k) for k in kernels.known()):
+        opened = _running("live")
+        return replace(opened, why="the running kernel")
+    here = {kernel.release: kernel for kernel in kernels.known() if _readable(kernel)}
+    if not here:
+        raise NotFoundError(
+            "no kernel is here to judge by", hint="fetch one: lkm kernels fetch amd64"
+        )
+    built_for = _built_for(module)
+    if built_for in here:
+        return at_rest(here[built_for], "the kernel it was built for")
+    return at_rest(list(here.values())[-1], "the newest kernel here")
+
+
+def _built_for(module: str) -> str:
+    try:
+        vermagic = ModuleImage.open(module).vermagic if module else None
+    except (FormatError, OSError):
+        return ""
+    return vermagic.release if vermagic else ""
+
+
+def _image(known: KnownKernel, tree: TreeFacts | None) -> ImageFacts:
+    """Return the image's facts; where it cannot be read, what the headers tell."""
+    if known.vmlinuz is not None and os.access(known.vmlinuz, os.R_OK):
+        try:
+            return read_image(known.vmlinuz)
+        except (FormatError, UnsupportedError):
+            if known.headers is None:
+                raise
+    if known.headers is None:
+        raise NotFoundError(
+            f"the image of kernel {known.release} cannot be read, and its headers are not here",
+            hint=f"fetch a copy: lkm kernels fetch {known.release}",
+        )
+    return read_symvers(known.headers / "Module.symvers", known.release, tree)
+
+
+def _resolver(root: Root, tree: TreeFacts | None) -> Resolver | None:
+    if tree is None or not os.path.exists(os.path.join(tree.directory, "modules.dep")):
+        return None
+    return Resolver(root, tree.config, Indexes(tree.directory))
+
+
+def with_command_line(target: Target, text: str) -> Target:
+    """Return a target at rest as it would be, booted with ``text`` on its command line."""
+    words = text.split()
+    policy = replace(
+        target.policy,
+        enforce=target.policy.enforce or "module.sig_enforce" in (w.split("=")[0] for w in words),
+        lockdown=next(
+            (word.partition("=")[2] for word in words if word.startswith("lockdown=")),
+            target.policy.lockdown,
+        ),
+        blacklist=target.policy.blacklist | kernel_blacklist(text),
+    )
+    return replace(target, policy=policy)

@@ -1,0 +1,81 @@
+"""Prediction = reality: the doctor's answer and a real kernel's, over cases of twelve kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lkm.kernel.emulated import open_machine
+from lkm.kernel.kernel import Kernel
+from tests.doctor import mutations, reality
+from tests.doctor.mutations import PROFILES, Case
+from tests.support.kernels import KernelFiles, kernel_files
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[dict[str, Kernel]]:
+    """The emulated kernel in each profile, opened when first asked for."""
+    opened: dict[str, Kernel] = {}
+    yield opened
+    for kernel in opened.values():
+        kernel.close()
+
+
+def machine(machines: dict[str, Kernel], profile: str, files: KernelFiles) -> Kernel:
+    if profile not in machines:
+        syscalls = open_machine(files.vmlinuz, command_line=PROFILES[profile])
+        machines[profile] = Kernel(syscalls)
+    kernel = machines[profile]
+    kernel.syscalls.rewind()  # type: ignore[attr-defined]
+    return kernel
+
+
+def disagreements(cases: list[Case], machines: dict[str, Kernel]) -> list[str]:
+    files = kernel_files()
+    targets = {
+        profile: reality.target_of(machine(machines, profile, files), files)
+        for profile in sorted({case.profile for case in cases})
+    }
+    found = []
+    for case in cases:
+        prediction = reality.predict(case, targets[case.profile])
+        happened = reality.load(case, machine(machines, case.profile, files))
+        difference = reality.disagreement(prediction, happened)
+        if difference:
+            found.append(f"{case}: {difference}; log: {happened.log[-3:]}")
+    return found
+
+
+@pytest.mark.full
+def test_every_base_module_loads(machines: dict[str, Kernel]) -> None:
+    """What is mutated loads as it is, so that a refusal is the mutation's doing."""
+    files = kernel_files()
+    modules = reality.modules(files)
+    assert len(modules) >= 50
+    for module in modules:
+        case = Case("none", "as it is", module.path, module.data, module.needs)
+        happened = reality.load(case, machine(machines, "plain", files))
+        assert (happened.errno, happened.signal) == (0, 0), (case, happened.log)
+
+
+def test_sixty_cases(machines: dict[str, Kernel]) -> None:
+    cases = mutations.cases(reality.modules(kernel_files()), 60)
+    assert {case.kind for case in cases} == set(mutations.MUTATIONS)
+    assert disagreements(cases, machines) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("part", range(10))
+def test_six_hundred_cases(part: int, machines: dict[str, Kernel]) -> None:
+    cases = mutations.cases(reality.modules(kernel_files()), 600)
+    assert disagreements(cases[part::10], machines) == []
+
+
+def test_the_cases_cover_refusals_and_loads() -> None:
+    """The case list is worth something: every errno of the table, and enough that load."""
+    modules = reality.modules(kernel_files())
+    cases = mutations.cases(modules, 600)
+    assert len({case.path for case in cases}) >= 45
+    assert {case.profile for case in cases} == set(PROFILES)
+    assert len({(case.path, case.kind, case.what, case.parameters) for case in cases}) >= 480
