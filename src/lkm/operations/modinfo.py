@@ -52,30 +52,24 @@ def _name(path: str) -> str:
 
 def _look_up(name: str, directory: str, only_name: bool) -> Iterator[Found]:
     # Only names need the indexes; a file is shown without paying for them.
-    from lkm.tree.index_set import open_index
+    from lkm.tree.indexes import Indexes
 
-    def values(index: str, *, wild: bool = False) -> tuple[str, ...]:
-        try:
-            trie = open_index(directory, index).trie
-        except FileNotFoundError:
-            return ()
-        found = trie.search_wild(name) if wild else trie.search_values(name)
-        return tuple(entry.value for entry in found)
-
-    for line in values("modules.dep")[:1]:
+    indexes = Indexes(directory)
+    line = indexes.dependency_line(name)
+    if line is not None:
         yield _installed(name, line, directory)
         return
     if not only_name:
-        symbol = values("modules.symbols") if name.startswith("symbol:") else ()
-        aliased = symbol or values("modules.alias", wild=True)
+        symbol = indexes.symbols(name) if name.startswith("symbol:") else ()
+        aliased = symbol or indexes.aliases(name)
         for module in dict.fromkeys(aliased):
             yield _by_name(module, directory)
         if aliased:
             return
-    if values("modules.builtin"):
+    if indexes.is_builtin(name):
         yield Found(name, None)
         return
-    for module in dict.fromkeys(values("modules.builtin.alias", wild=True)):
+    for module in dict.fromkeys(indexes.builtin_aliases(name)):
         yield Found(module, None)
 
 
