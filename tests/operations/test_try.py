@@ -14,9 +14,8 @@ from lkm.operations import try_kernel
 from lkm.operations.observation import Entry, Registration
 from lkm.operations.try_ import Request, run
 from lkm.operations.try_events import Outcome
-from lkm.operations.try_instruments import Watching
 from lkm.operations.try_kernel import Wish
-from lkm.operations.try_run import Action, Procedure
+from lkm.operations.try_run import Action, Procedure, Watching
 from lkm.tree import kernels
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built

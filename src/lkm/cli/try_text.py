@@ -116,9 +116,9 @@ def _(event: events.Logged) -> list[str]:
 def _(event: events.State) -> list[str]:
     users = "" if event.refcount is None else f", {event.refcount} references"
     held = f", held by {', '.join(event.holders)}" if event.holders else ""
-    freed = "" if event.freed is None else f", {event.freed} bytes freed after init"
+    freed = f", {event.freed} more freed after init" if event.freed else ""
     place = f"{event.size} bytes at {event.address:#x}"
-    return [_row("state", f"{event.state}, {place}{users}{held}{freed}")]
+    return [_row("state", f"{event.state}, {place}{freed}{users}{held}")]
 
 
 @_lines.register

@@ -229,13 +229,15 @@ class Kernel:
         parameters: str | Mapping[str, ParameterValue] = "",
         *,
         flags: LoadFlags = LoadFlags.NONE,
+        **more: ParameterValue,
     ) -> LoadedModule:
         """Load a module and return its line of /proc/modules.
 
-        ``module`` is a file of the host (compressed or not), its bytes, or an image read before.
+        ``module`` is a file of the host (compressed or not), its bytes, or an image read before;
+        parameters are given as text, as a mapping, or each by its name (``num=42``).
         KernelError carries the errno, or the signal that killed the loading task, and the log.
         """
-        text = parameter_text(parameters)
+        text = " ".join(filter(None, (parameter_text(parameters), parameter_text(more))))
         label = _label(module)
         with self.watch_log() as watch:
             outcome, image = self._load(module, text, flags)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lkm.doctor import symbolize
 from lkm.doctor.symbolize import SourceLine
 from lkm.errors import LkmError
-from lkm.kernel.emulated.findings import Site
 from lkm.module.compression import Compression
 from lkm.module.elf import Symbol
 from lkm.module.image import ModuleImage
+
+if TYPE_CHECKING:
+    from lkm.kernel.emulated.findings import Site
 
 
 @dataclass(frozen=True, slots=True)

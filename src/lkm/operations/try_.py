@@ -14,16 +14,14 @@ from pathlib import Path
 
 from lkm.build import kbuild
 from lkm.errors import NotFoundError, UsageError
-from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.module.image import ModuleImage
 from lkm.operations import try_events as events
-from lkm.operations import try_failures, try_kernel
-from lkm.operations.try_instruments import Instruments, Watching
+from lkm.operations import try_kernel
 from lkm.operations.try_kernel import Choice, Wish
 from lkm.operations.try_modules import Wanted, find_modules
-from lkm.operations.try_run import Procedure, Run
+from lkm.operations.try_run import Procedure, Run, Watching
 
 Emit = Callable[[events.Event], None]
 
@@ -78,7 +76,7 @@ class _Trial:
         file = self._module_file(choice)
         with self._open(choice) as kernel:
             wanted = find_modules(file or self.request.what, bool(file), choice.known, kernel)
-            problems = self._try(kernel, wanted, choice.image)
+            problems = self._try(kernel, wanted, choice)
         finished = events.Finished(tuple(problems), time.monotonic() - started)
         self.emit(finished)
         return finished
@@ -121,19 +119,26 @@ class _Trial:
         self.emit(events.KernelReady(kernel.release, how, time.monotonic() - started))
         return kernel
 
-    def _try(self, kernel: Kernel, wanted: Wanted, image: str) -> list[str]:
-        machine = kernel.syscalls
-        if not isinstance(machine, EmulatedMachine):
-            running = Run(kernel, wanted, self.emit, image)
-            running.carry_out(self.request.procedure)
-            return running.problems
-        instruments = Instruments(machine, wanted.image, self.request.watching, self.emit)
-        running = Run(kernel, wanted, self.emit, image, instruments)
+    def _try(self, kernel: Kernel, wanted: Wanted, choice: Choice) -> list[str]:
+        if choice.kind == "emulated":
+            return self._try_watched(kernel, wanted, choice)
+        running = Run(kernel, wanted, self.emit, choice.image)
         running.carry_out(self.request.procedure)
+        return running.problems
+
+    def _try_watched(self, kernel: Kernel, wanted: Wanted, choice: Choice) -> list[str]:
+        # Both need Unicorn, an extra, which the other kernels do without.
+        from lkm.operations import try_failures
+        from lkm.operations.try_instruments import Instruments, machine_of
+
+        procedure, machine = self.request.procedure, machine_of(kernel)
+        instruments = Instruments(machine, wanted.image, self.request.watching, self.emit)
+        running = Run(kernel, wanted, self.emit, choice.image, instruments)
+        running.carry_out(procedure)
         made = len(instruments.allocations)
         if self.request.fail_each:
             return running.problems + try_failures.fail_each(
-                machine, wanted, self.request.procedure, made, self._emit_to
+                machine, wanted, procedure, made, self._emit_to
             )
         if not self.request.watching.fail:
             return running.problems

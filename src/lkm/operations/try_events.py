@@ -117,7 +117,7 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The module's line of /proc/modules; ``size`` in bytes, ``freed`` those freed after init."""
+    """The module's line of /proc/modules; ``size`` and ``freed`` (after init) in bytes."""
 
     module: str
     state: str
@@ -125,7 +125,7 @@ class State:
     address: int
     refcount: int | None
     holders: tuple[str, ...]
-    freed: int | None
+    freed: int
 
 
 @dataclass(frozen=True, slots=True)

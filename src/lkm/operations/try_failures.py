@@ -8,9 +8,9 @@ from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.kernel import Kernel
 from lkm.operations import try_events as events
 from lkm.operations.try_events import Outcome
-from lkm.operations.try_instruments import Instruments, Watching
+from lkm.operations.try_instruments import Instruments
 from lkm.operations.try_modules import Wanted
-from lkm.operations.try_run import Procedure, Run
+from lkm.operations.try_run import Procedure, Run, Watching
 
 MOST = 500
 """The most allocations that are failed; a module with more is told so."""

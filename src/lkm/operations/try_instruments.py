@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from lkm.kernel.emulated.findings import Allocation, Argument, MemoryFault, TracedCall
 from lkm.kernel.emulated.interposition import Interposition
 from lkm.kernel.emulated.machine import EmulatedMachine
+from lkm.kernel.kernel import Kernel
 from lkm.module.image import ModuleImage
 from lkm.operations import try_events as events
 from lkm.operations.places import Places
+from lkm.operations.try_run import Watching
 
 
-@dataclass(frozen=True, slots=True)
-class Watching:
-    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none."""
-
-    guard: bool = False
-    trace: bool = False
-    fail: int = 0
+def machine_of(kernel: Kernel) -> EmulatedMachine:
+    """Return the machine of a kernel that was opened as ``emulated``."""
+    assert isinstance(kernel.syscalls, EmulatedMachine)
+    return kernel.syscalls
 
 
 class Instruments:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from lkm import taint
 from lkm.doctor import log as explained
@@ -21,14 +21,17 @@ from lkm.kernel.log import LogRecord
 from lkm.kernel.proc import LoadedModule
 from lkm.kernel.uevent import Uevent, UeventWatch
 from lkm.module.image import ModuleImage
+from lkm.module.parameters import Parameter
 from lkm.operations import try_events as events
 from lkm.operations.observation import Observation, new_entries, observe
 from lkm.operations.oops import decode
 from lkm.operations.places import Place, place
 from lkm.operations.try_events import Phase
-from lkm.operations.try_instruments import Instruments
 from lkm.operations.try_modules import Dependency, Wanted
 from lkm.operations.try_symbols import bound_symbols
+
+if TYPE_CHECKING:
+    from lkm.operations.try_instruments import Instruments
 
 _SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
 _LOCKDOWN = "/sys/kernel/security/lockdown"
@@ -58,6 +61,15 @@ class Procedure:
     sig_enforce: bool = False
     lockdown: bool = False
     keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none."""
+
+    guard: bool = False
+    trace: bool = False
+    fail: int = 0
 
 
 class Run:
@@ -200,7 +212,7 @@ class Run:
                 module.address,
                 module.refcount,
                 module.holders,
-                None,
+                self.wanted.image.memory.init if module.state == "Live" else 0,
             )
         )
 
@@ -214,15 +226,14 @@ class Run:
     def _parameters(self) -> Iterator[events.ParameterShown]:
         folder = f"/sys/module/{self._name}/parameters"
         values = self.kernel.parameters(self._name)
-        modinfo = self.wanted.image.modinfo
-        types = dict(_split(text) for text in modinfo.all("parmtype"))
-        descriptions = dict(_split(text) for text in modinfo.all("parm"))
-        for name in sorted(types.keys() | values.keys()):
+        known = {parameter.name: parameter for parameter in self.wanted.image.parameters}
+        for name in sorted(known.keys() | values.keys()):
             permission = None
             with contextlib.suppress(OSError):
                 permission = self.kernel.stat(f"{folder}/{name}").mode & 0o777
+            about = known.get(name) or Parameter(name)
             yield events.ParameterShown(
-                name, types.get(name, ""), permission, values.get(name), descriptions.get(name, "")
+                name, about.type or "", permission, values.get(name), about.description or ""
             )
 
     def _tell_taint(self, before: int) -> None:
@@ -344,12 +355,6 @@ def _quoted(parameter: str) -> str:
     if any(c.isspace() for c in value) and not value.startswith('"'):
         return f'{name}{equals}"{value}"'
     return parameter
-
-
-def _split(text: str) -> tuple[str, str]:
-    """Split ``name:type`` or ``name:description`` of .modinfo."""
-    name, _, rest = text.partition(":")
-    return name, rest
 
 
 def _words(problem: OSError | LkmError) -> str:

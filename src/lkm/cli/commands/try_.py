@@ -9,8 +9,7 @@ import click
 from lkm.cli.try_text import JsonLines, TextPrinter
 from lkm.errors import UsageError
 from lkm.operations.try_ import Request, run
-from lkm.operations.try_instruments import Watching
-from lkm.operations.try_run import Action, Procedure
+from lkm.operations.try_run import Action, Procedure, Watching
 
 
 class _InOrder(click.Option):
