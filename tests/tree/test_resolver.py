@@ -7,32 +7,14 @@ from pathlib import Path
 import pytest
 
 from lkm.errors import NotFoundError
-from lkm.tree.config import Config, Rule, read_config
+from lkm.tree.config import Config, Rule
 from lkm.tree.config_files import Source
 from lkm.tree.indexes import Indexes
 from lkm.tree.plan import Reason, StepKind
 from lkm.tree.resolver import Resolver
-from lkm.tree.root import Root, find_root
+from lkm.tree.root import find_root
 from tests.support.kernels import KernelFiles
-
-
-def make(tmp_path: Path, dependencies: str, config: str = "", **texts: str) -> Resolver:
-    """Return a resolver over a tree written as text files alone."""
-    folder = tmp_path / "lib/modules/1"
-    folder.mkdir(parents=True)
-    (folder / "modules.dep").write_text(dependencies)
-    for name, text in texts.items():
-        (folder / f"modules.{name}").write_text(text)
-    for line in dependencies.splitlines():
-        for path in line.replace(":", " ").split():
-            if not path.startswith(("/", "..")) and "missing" not in path:
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                (folder / path).touch()
-    rules = tmp_path / "etc/modprobe.d/test.conf"
-    rules.parent.mkdir(parents=True)
-    rules.write_text(config)
-    root = Root(tmp_path, "1")
-    return Resolver(root, read_config(root=root, kernel_command_line=""))
+from tests.support.text_tree import text_tree
 
 
 def loads(resolver: Resolver, name: str) -> list[str]:
@@ -43,7 +25,9 @@ DEPENDENCIES = "kernel/a.ko: kernel/b.ko kernel/c.ko\nkernel/b.ko: kernel/c.ko\n
 
 
 def test_a_tree_without_tries_is_resolved_from_its_texts_and_says_so(tmp_path: Path) -> None:
-    resolver = make(tmp_path, DEPENDENCIES, alias="alias pci:v1* b\n", builtin="kernel/inside.ko\n")
+    resolver = text_tree(
+        tmp_path, DEPENDENCIES, alias="alias pci:v1* b\n", builtin="kernel/inside.ko\n"
+    )
     plan = resolver.resolve("a")
     assert [step.module for step in plan.steps] == ["c", "b", "a"]
     assert any("modules.dep.bin" in problem for problem in plan.problems)
@@ -69,26 +53,26 @@ def test_a_truncated_trie_gives_way_to_the_text(tmp_path: Path, kmod_tree: Path,
 
 
 def test_a_dependency_without_a_file_leaves_the_module_alone_and_is_told(tmp_path: Path) -> None:
-    resolver = make(tmp_path, "kernel/a.ko: kernel/missing.ko\n")
+    resolver = text_tree(tmp_path, "kernel/a.ko: kernel/missing.ko\n")
     plan = resolver.resolve("a")
     assert [step.module for step in plan.steps] == ["a"]
     assert "kernel/missing.ko does not exist" in plan.problems[0]
 
 
 def test_a_file_outside_the_tree_is_told(tmp_path: Path) -> None:
-    resolver = make(tmp_path, "../../../etc/passwd.ko:\n")
+    resolver = text_tree(tmp_path, "../../../etc/passwd.ko:\n")
     plan = resolver.resolve("passwd")
     assert "outside the tree" in plan.problems[0]
 
 
 def test_dependencies_in_a_circle_end(tmp_path: Path) -> None:
-    resolver = make(tmp_path, "a.ko: b.ko a.ko\nb.ko: a.ko b.ko\n")
+    resolver = text_tree(tmp_path, "a.ko: b.ko a.ko\nb.ko: a.ko b.ko\n")
     assert set(loads(resolver, "a")) == {"a", "b"}
 
 
 def test_softdeps_in_a_circle_end(tmp_path: Path) -> None:
     config = "softdep a pre: b\nsoftdep b pre: c post: a\nsoftdep c pre: a\n"
-    resolver = make(tmp_path, "a.ko:\nb.ko:\nc.ko:\n", config)
+    resolver = text_tree(tmp_path, "a.ko:\nb.ko:\nc.ko:\n", config)
     assert loads(resolver, "a") == ["c", "b", "a"]
 
 
@@ -97,14 +81,14 @@ def test_a_chain_of_ten_thousand_softdeps_is_followed(tmp_path: Path) -> None:
     source = Source("f", 1)
     rules = tuple(Rule("softdep", f"m{n}", f"pre: m{n + 1}", source) for n in range(count))
     dependencies = "".join(f"m{n}.ko:\n" for n in range(count + 1))
-    resolver = make(tmp_path, dependencies)
+    resolver = text_tree(tmp_path, dependencies)
     chained = Resolver(resolver.root, Config(rules=rules), resolver.indexes)
     assert loads(chained, "m0") == [f"m{n}" for n in range(count, -1, -1)]
 
 
 def test_fifty_thousand_wildcard_aliases_are_told_apart(tmp_path: Path) -> None:
     config = "".join(f"alias pci:v{n:08x}d* a\n" for n in range(50_000))
-    resolver = make(tmp_path, "a.ko:\n", config)
+    resolver = text_tree(tmp_path, "a.ko:\n", config)
     for n in range(200):
         assert loads(resolver, f"pci:v{n:08x}d0001") == ["a"]
     assert len(resolver.lookup("pci:v0000c350d1")) == 0
@@ -112,7 +96,7 @@ def test_fifty_thousand_wildcard_aliases_are_told_apart(tmp_path: Path) -> None:
 
 def test_every_step_says_why_it_is_there(tmp_path: Path) -> None:
     config = "softdep c post: d\noptions a x=1\ninstall d /bin/true\nalias other a\n"
-    resolver = make(tmp_path, DEPENDENCIES + "kernel/d.ko:\n", config)
+    resolver = text_tree(tmp_path, DEPENDENCIES + "kernel/d.ko:\n", config)
     plan = resolver.resolve("other", "y=2")
     told = [(step.module, step.kind, step.reason, step.parent) for step in plan.steps]
     assert told == [
@@ -128,7 +112,7 @@ def test_every_step_says_why_it_is_there(tmp_path: Path) -> None:
 
 
 def test_the_blacklist_stops_an_alias_and_a_name_only_when_told(tmp_path: Path) -> None:
-    resolver = make(tmp_path, "a.ko:\n", "blacklist a\nalias other a\n")
+    resolver = text_tree(tmp_path, "a.ko:\n", "blacklist a\nalias other a\n")
     assert [step.kind for step in resolver.resolve("other").steps] == [StepKind.BLACKLISTED]
     assert [step.kind for step in resolver.resolve("a").steps] == [StepKind.INSMOD]
     told = resolver.resolve("a", use_blacklist=True).steps
@@ -136,7 +120,7 @@ def test_the_blacklist_stops_an_alias_and_a_name_only_when_told(tmp_path: Path) 
 
 
 def test_what_is_loaded_is_not_loaded_again(tmp_path: Path) -> None:
-    resolver = make(tmp_path, DEPENDENCIES)
+    resolver = text_tree(tmp_path, DEPENDENCIES)
     kinds = [s.kind for s in resolver.resolve("a", loaded={"c"}.__contains__).steps]
     assert kinds == [StepKind.ALREADY_LOADED, StepKind.INSMOD, StepKind.INSMOD]
     kinds = [s.kind for s in resolver.resolve("a", loaded={"a"}.__contains__).steps]
@@ -144,7 +128,7 @@ def test_what_is_loaded_is_not_loaded_again(tmp_path: Path) -> None:
 
 
 def test_a_file_by_its_path_brings_its_dependencies(tmp_path: Path) -> None:
-    resolver = make(tmp_path, DEPENDENCIES)
+    resolver = text_tree(tmp_path, DEPENDENCIES)
     own = tmp_path / "b.ko"
     own.touch()
     plan = resolver.resolve(str(own))
@@ -155,6 +139,6 @@ def test_a_file_by_its_path_brings_its_dependencies(tmp_path: Path) -> None:
 def test_a_root_is_found_by_its_only_tree(tmp_path: Path, kernel: KernelFiles) -> None:
     with pytest.raises(NotFoundError, match="no module tree"):
         find_root(tmp_path)
-    make(tmp_path, "a.ko:\n")
+    text_tree(tmp_path, "a.ko:\n")
     assert find_root(tmp_path).release == "1"
     assert find_root(kernel.root, kernel.release).modules_directory == str(kernel.modules)

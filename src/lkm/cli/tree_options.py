@@ -11,9 +11,14 @@ import click
 from lkm.operations.resolve import open_resolver
 from lkm.tree.resolver import Resolver
 
+OpenTree = Callable[[], Resolver]
+
 
 def tree_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --root, --release, --config and --command-line; the command gets a ``resolver``."""
+    """Add --root, --release, --config and --command-line.
+
+    The command gets ``open_tree``, a function that returns the Resolver they choose.
+    """
 
     @functools.wraps(function)
     def wrapped(
@@ -23,10 +28,10 @@ def tree_options(function: Callable[..., Any]) -> Callable[..., Any]:
         command_line: str,
         **rest: Any,
     ) -> Any:
-        resolver = open_resolver(
-            root, release, config_paths=config, kernel_command_line=command_line
+        open_tree = functools.partial(
+            open_resolver, root, release, config_paths=config, kernel_command_line=command_line
         )
-        return function(resolver=resolver, **rest)
+        return function(open_tree=open_tree, **rest)
 
     for option in reversed(_OPTIONS):
         wrapped = option(wrapped)
@@ -51,8 +56,3 @@ _OPTIONS = (
         help="A file to read as the kernel command line; empty for none.",
     ),
 )
-
-
-def open_tree(root: str, release: str | None) -> Resolver:
-    """Return a resolver for commands that look at several roots."""
-    return open_resolver(root, release)

@@ -95,26 +95,23 @@ class Apt:
     def select(self, what: str) -> KernelPackages:
         """See PackageSource."""
         release = self._release(what)
-        headers = f"linux-headers-{release}"
         return KernelPackages(
             release,
             tuple(self._closure(_IMAGE + release, _KERNEL_PART)),
-            tuple(self._closure(headers, _HEADER_PART)),
+            tuple(self._closure(f"linux-headers-{release}", _HEADER_PART)),
         )
 
     def _release(self, what: str) -> str:
         """Follow a meta-package (``amd64``, ``6.12-amd64``) or a series (``6.12``) to a release."""
-        available = self.available()
-        if what in available:
-            return what
-        meta = re.search(r"linux-image-(\d\S*)", self._depends(_IMAGE + what))
-        if meta:
-            return meta[1]
+        depends = self._depends([_IMAGE + what])
+        if depends:
+            meta = re.search(r"linux-image-(\d\S*)", depends[0])
+            return meta[1] if meta else what
         series = re.compile(
             re.escape(what.removesuffix(f"-{self._architecture}"))
             + rf"(?![0-9])[0-9.+~a-z-]*-(generic|{self._architecture})"
         )
-        found = [r for r in available if series.fullmatch(r) and not _is_special(r)]
+        found = [r for r in self.available() if series.fullmatch(r) and not _is_special(r)]
         if not found or not what[:1].isdigit():
             raise NotFoundError(
                 f"no kernel {what!r} among the packages apt knows for {self._architecture}",
@@ -122,19 +119,29 @@ class Apt:
             )
         return found[-1]
 
-    def _depends(self, package: str) -> str:
-        """The Depends field of the newest ``package``, empty when there is no such package."""
-        shown = subprocess.run(
-            ["apt-cache", *self._options, "show", "--no-all-versions", package],
-            capture_output=True, text=True, check=False,
-        ).stdout  # fmt: skip
-        fields = re.findall(r"^Depends: (.*)$", shown, re.MULTILINE)
-        return fields[0] if fields else ""
+    def _depends(self, packages: Sequence[str]) -> list[str]:
+        """The Depends fields of those ``packages`` there are.
+
+        Apt takes most of a second to start, so it is asked for several at once. It takes names
+        with dots for regular expressions when there is no package of that very name.
+        """
+        command = ["apt-cache", *self._options, "show", "--no-all-versions", *packages]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        found = []
+        for stanza in shown.split("\n\n"):
+            fields = dict(re.findall(r"^(Package|Depends): (.*)$", stanza, re.MULTILINE))
+            if fields.get("Package") in packages:
+                found.append(fields.get("Depends", ""))
+        return found
 
     def _closure(self, package: str, part: re.Pattern[str]) -> list[str]:
+        """Return ``package`` and those it depends on whose names ``part`` matches."""
         found = [package]
-        for name in found:
-            for dependency in re.findall(r"[^\s,|()]+", self._depends(name)):
+        asked = 0
+        while asked < len(found):
+            depends = self._depends(found[asked:])
+            asked = len(found)
+            for dependency in re.findall(r"[^\s,|()]+", " ".join(depends)):
                 if part.match(dependency) and dependency not in found:
                     found.append(dependency)
         return found

@@ -8,10 +8,9 @@ import subprocess
 import click
 
 from lkm.cli.output import print_json
-from lkm.cli.tree_options import tree_options
+from lkm.cli.tree_options import OpenTree, tree_options
 from lkm.errors import ToolError, UsageError
 from lkm.operations.graph import Edge, Graph, graph_of, reverse_graph_of, whole_graph
-from lkm.tree.resolver import Resolver
 
 
 @click.command("graph")
@@ -29,7 +28,7 @@ def command(
     reverse: bool,
     dot: bool,
     svg: bool,
-    resolver: Resolver,
+    open_tree: OpenTree,
     as_json: bool,
 ) -> None:
     """Draw what NAME (a module or an alias) needs, as a tree.
@@ -39,9 +38,9 @@ def command(
     if (name is None) != everything:
         raise UsageError("name a module, or give --all")
     if name is None:
-        graph = whole_graph(resolver)
+        graph = whole_graph(open_tree())
     else:
-        graph = (reverse_graph_of if reverse else graph_of)(resolver, name)
+        graph = (reverse_graph_of if reverse else graph_of)(open_tree(), name)
     if as_json:
         print_json("graph", roots=graph.roots, modules=graph.modules, edges=graph.edges)
     elif svg:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import click
 
 from lkm.cli.output import print_json
-from lkm.cli.tree_options import tree_options
+from lkm.cli.tree_options import OpenTree, tree_options
 from lkm.operations.lint import Finding, Severity, lint
-from lkm.tree.resolver import Resolver
 
 
 @click.command("lint")
 @tree_options
 @click.option("--all", "everything", is_flag=True, help="Notes, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
-def command(everything: bool, resolver: Resolver, as_json: bool) -> int:
+def command(everything: bool, open_tree: OpenTree, as_json: bool) -> int:
     """Check modprobe.d and modules-load.d against the modules that are there.
 
     The exit status is 1 when there is an error or a warning.
     """
-    findings = lint(resolver)
+    findings = lint(open_tree())
     notes = [finding for finding in findings if finding.severity is Severity.NOTE]
     if as_json:
         print_json("lint", findings=findings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lkm.cli.output import print_json
-from lkm.cli.tree_options import tree_options
+from lkm.cli.tree_options import OpenTree, tree_options
 from lkm.operations.why import Effect, Explanation, Judged, explain
 from lkm.tree.plan import Plan, Reason, Step, StepKind
 from lkm.tree.resolver import Resolver
@@ -15,11 +15,12 @@ from lkm.tree.resolver import Resolver
 @click.argument("name")
 @tree_options
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
-def command(name: str, resolver: Resolver, as_json: bool) -> int:
+def command(name: str, open_tree: OpenTree, as_json: bool) -> int:
     """Tell what loading NAME (a module, an alias, a modalias) would do, and why.
 
     Nothing is loaded, and what the kernel has loaded does not count.
     """
+    resolver = open_tree()
     answer = explain(resolver, name)
     if as_json:
         print_json("why", **_document(answer))
