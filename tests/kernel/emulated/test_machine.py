@@ -141,3 +141,16 @@ def test_two_machines_do_not_see_each_other(kernel: Kernel) -> None:
         other.load(built("hello"))
         assert other.is_loaded("hello")
         assert not kernel.is_loaded("hello")
+
+
+def test_rewinding_leaves_nothing_translated_of_another_modules_text(
+    machine: EmulatedMachine,
+) -> None:
+    results = {"init_fails": (errno.ENODEV, 0), "oops": (0, 9), "bug": (0, 11)}
+    kernel = Kernel(machine)
+    for name in (*results, *results):
+        machine.rewind()
+        with pytest.raises(KernelError) as caught:
+            kernel.load(built(name))
+        assert (caught.value.errno, caught.value.signal) == results[name]
+        assert kernel.load(built("hello")).state == "Live"

@@ -145,7 +145,7 @@ class Interposition:
             self._hook(start, start + len(jumps) - 1, self._called)
         for name, position in allocators.FREES.items():
             self._watch_free(name, position)
-        self._processor.uc.ctl_flush_tb()
+        self._processor.forget_code(start, max(len(jumps), 1))
 
     def _concerns(self, function: str) -> bool:
         return self._allocator(function) is not None or function == allocators.DEFERRED_FREE
@@ -174,6 +174,8 @@ class Interposition:
 
         handle: int = self._processor.uc.hook_add(unicorn.UC_HOOK_CODE, hook, None, start, end)
         self._hooks.append(handle)
+        if start == end:
+            self._processor.uc.ctl_remove_cache(start, start + 1)
         return handle
 
     def _detach(self) -> None:
@@ -346,7 +348,6 @@ class Interposition:
         self._pending.setdefault((address, stack + 8), []).append(_Pending(action))
         if address not in self._returns:
             self._returns[address] = self._hook(address, address, self._came_back)
-            self._processor.uc.ctl_remove_cache(address, address + 1)
 
     def _came_back(self, address: int) -> None:
         stack = self._processor.register(x86.UC_X86_REG_RSP)

@@ -29,7 +29,10 @@ class ComingModule:
 
 
 class ModuleLoads:
-    """Replaces what the emulator needs otherwise in each module's text, and tells a listener."""
+    """Replaces what the emulator needs otherwise in each module's text, and tells a listener.
+
+    Its memory may have held another module's text before, of which nothing may stay translated.
+    """
 
     def __init__(self, processor: Processor) -> None:
         self._processor = processor
@@ -52,6 +55,7 @@ class ModuleLoads:
             text = memory.read(start, length)
         except NotMapped:
             return
+        self._processor.forget_code(start, length)
         for patch in of_text(text, start):
             memory.write(patch.address, patch.data)
 

@@ -16,7 +16,7 @@ from lkm.kernel.emulated.devices import HERTZ, TICK, Devices, DeviceState
 from lkm.kernel.emulated.engine_context import Context, ContextLayout
 from lkm.kernel.emulated.exceptions import Exceptions, TripleFault
 from lkm.kernel.emulated.layout import KernelLayout
-from lkm.kernel.emulated.memory import Memory
+from lkm.kernel.emulated.memory import PAGE, Memory
 from lkm.kernel.emulated.patches import HALT
 from lkm.kernel.emulated.watchdog import Watchdog
 
@@ -104,6 +104,15 @@ class Processor:
 
         handle: int = self.uc.hook_add(unicorn.UC_HOOK_CODE, hook, None, address, address)
         return handle
+
+    def forget_code(self, address: int, size: int) -> None:
+        """Drop what was translated from ``size`` bytes of code at a virtual address.
+
+        Unicorn notices a store into translated code, but only at the bytes stored first, and not
+        at all what changes behind its back. Page by page, for it takes memory to be contiguous.
+        """
+        for start in range(address & -PAGE, address + size, PAGE):
+            self.uc.ctl_remove_cache(start, start + PAGE)
 
     def register(self, name: int) -> int:
         """Return a register by Unicorn's number."""

@@ -53,7 +53,7 @@ class Restored:
         if stale is None:
             processor.uc.ctl_flush_tb()
         for start in stale or ():
-            processor.uc.ctl_remove_cache(start, start + mmap.PAGESIZE)
+            processor.forget_code(start, mmap.PAGESIZE)
         self.tasks = Tasks(processor, self._modprobe.program, state.main)
         self.arena.clear()
         self._modprobe.requests.clear()
