@@ -41,17 +41,19 @@ def load(plan: Plan, kernel: Kernel, settings: Settings, log: Log) -> int:
     failures = carry_out(plan, kernel, options)
     for failure in failures:
         if failure:
-            _report_failure(failure, log)
+            _report_failure(failure, kernel, log)
     return 1 if failures and failures[-1] else 0
 
 
-def _report_failure(failure: Failure, log: Log) -> None:
+def _report_failure(failure: Failure, kernel: Kernel, log: Log) -> None:
     if failure.detail:
         log(Priority.ERROR, failure.detail)
     reason = refusal.outcome_text(failure.errno, failure.signal, _WORDS)
     log(Priority.ERROR, f"could not insert '{failure.module}': {reason}")
     if log.threshold >= Priority.ERROR:
         refusal.kernel_log(failure.log)
+        if failure.step.path and not failure.detail:
+            refusal.because(kernel, failure.step.path, failure.step.options, failure)
 
 
 def remove(resolver: Resolver, kernel: Kernel, settings: Settings, log: Log) -> int:

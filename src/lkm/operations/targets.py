@@ -82,9 +82,18 @@ def of_kernel(kernel: Kernel, known: KnownKernel, *, host_files: bool = False) -
     return Opened(target, f"the kernel {kernel.name}", _resolver(root, tree))
 
 
+def of_running(kernel: Kernel) -> Opened:
+    """Return an open kernel as a target, by what is here of its release.
+
+    Raises NotFoundError where nothing here tells what it exports.
+    """
+    live = kernel.syscalls.shares_host_files
+    return of_kernel(kernel, _known(kernel.release), host_files=live)
+
+
 def _running(where: str) -> Opened:
     with open_kernel(where) as kernel:
-        return of_kernel(kernel, _known(kernel.release), host_files=where == "live")
+        return of_running(kernel)
 
 
 def _known(release: str) -> KnownKernel:

@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lkm import taint
-from lkm.doctor import log as explained
-from lkm.doctor.finding import Severity
-from lkm.doctor.log_rules import RULES
 from lkm.errors import KernelDiedError, KernelError, LkmError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord
@@ -23,6 +20,7 @@ from lkm.kernel.uevent import Uevent, UeventWatch
 from lkm.module.image import ModuleImage
 from lkm.module.parameters import Parameter
 from lkm.operations import try_events as events
+from lkm.operations.explanation import first_finding
 from lkm.operations.observation import Observation, new_entries, observe
 from lkm.operations.oops import decode
 from lkm.operations.places import Place, place
@@ -166,7 +164,7 @@ class Run:
             raise
         except KernelError as error:
             self._say_new_log(Phase.LOAD)
-            self._refuse(error)
+            self._refuse(error, self._why(error, text))
             return False
         seconds = time.monotonic() - started
         self._say_new_log(Phase.LOAD)
@@ -323,10 +321,7 @@ class Run:
         for line in lines:
             self._emit(events.Logged(phase, LogRecord(line)))
 
-    def _refuse(self, error: KernelError) -> None:
-        text = "\n".join(record.text for record in self._logged)
-        findings = [found.finding for found in explained.explain(text, RULES)]
-        causes = tuple(f.cause for f in findings if f.severity is Severity.FATAL)
+    def _refuse(self, error: KernelError, causes: tuple[str, ...] = ()) -> None:
         name = errno_names.errorcode.get(error.errno, str(error.errno)) if error.errno else ""
         what = os.strerror(error.errno) if error.errno else ""
         self._emit(
@@ -339,6 +334,19 @@ class Run:
             )
         )
         self.problems.append(str(error))
+
+    def _why(self, error: KernelError, parameters: str) -> tuple[str, ...]:
+        """Return the cause of a refused load in words, and the first command of its fix."""
+        finding = first_finding(
+            self.kernel,
+            self.wanted.image.path,
+            parameters,
+            errno=error.errno,
+            signal=error.signal,
+            lines=error.log,
+        )
+        commands = [command for fix in finding.fixes for command in fix.commands]
+        return (finding.cause, *(f"try: {command}" for command in commands[:1]))
 
 
 class _Loadable:

@@ -75,6 +75,7 @@ def _load(parsed: Parsed, path: str, parameters: str) -> int:
             reason = refusal.outcome_text(failure.errno, failure.signal, _WORDS)
             _LOG(Priority.ERROR, f"could not insert module {path}: {reason}")
             refusal.kernel_log(failure.log)
+            refusal.because(kernel, path, parameters, failure)
             return 1
         if parsed.has("json"):
             print_json("insmod", kernel=kernel.name, module=module)

@@ -51,13 +51,23 @@ def _try(
         return
     refusal = values.refusals(kind, found, argument.value, limit)
     if refusal is not None:
-        yield _refused(case, argument, kind, refusal, source)
+        yield _refused(case, argument, kind, limit, refusal=refusal, source=source)
 
 
-def _refused(case: Case, argument: Argument, kind: str, refusal: Refusal, source: str) -> Finding:
+def _refused(
+    case: Case,
+    argument: Argument,
+    kind: str,
+    limit: int | None,
+    *,
+    refusal: Refusal,
+    source: str,
+) -> Finding:
     value = argument.value or ""
     if kind.startswith("array of "):
         value = value.partition(",")[0]  # param_array ends the text at each comma it passes
+    if "can only take" in refusal.message:
+        return parameters.too_many(case.module, argument.name, limit)
     if refusal.errno == ENOSPC:
         return parameters.too_long(case.module, argument.name, value, refusal.message)
     return parameters.invalid(

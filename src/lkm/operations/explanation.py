@@ -1,0 +1,55 @@
+"""Why a load failed, right after it did: from what was logged, and the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lkm.doctor import log
+from lkm.doctor.causes import state
+from lkm.doctor.finding import Finding, Severity
+from lkm.doctor.log_rules import RULES, could_not_insert
+from lkm.errors import LkmError
+from lkm.kernel.kernel import Kernel
+from lkm.module.image import name_of
+from lkm.operations import doctor, targets
+from lkm.operations.doctor import Examination
+
+
+def first_finding(
+    kernel: Kernel,
+    path: str,
+    parameters: str = "",
+    *,
+    errno: int = 0,
+    signal: int = 0,
+    lines: Sequence[str] = (),
+) -> Finding:
+    """Return the cause of a refused load of the file ``path``.
+
+    ``errno`` and ``lines`` are what the kernel answered and logged. The log names most causes;
+    the look-alikes in it, and those it is silent about, are told apart by judging the file.
+    """
+    module = name_of(path)
+    if signal:
+        return state.init_crashed(module, signal)
+    logged = [each.finding for each in log.explain("\n".join(lines), RULES)]
+    fatal = [each for each in logged if each.severity is Severity.FATAL]
+    judged = _judged(kernel, path, parameters)
+    decisive = judged.decisive if judged is not None else None
+    if decisive is not None and decisive.errno == errno:
+        return decisive
+    if fatal:
+        return fatal[-1]
+    if judged is None:
+        return could_not_insert(module, errno)
+    # Nothing stood against it: its own init function refused.
+    return state.init_returned(module, errno)
+
+
+def _judged(kernel: Kernel, path: str, parameters: str) -> Examination | None:
+    """Judge the file; ``None`` where nothing here tells what the kernel exports."""
+    try:
+        opened = targets.of_running(kernel)
+        return doctor.examine(path, (parameters,) if parameters else (), opened)
+    except (LkmError, OSError):
+        return None  # the log alone must do; a second error would only hide the first
