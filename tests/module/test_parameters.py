@@ -18,7 +18,7 @@ NUMBERS = [  # in the order of params.c
     ("a_long", "long", 0o444, "-6"),
     ("a_ulong", "ulong", 0o444, "7"),
     ("a_ullong", "ullong", 0o444, "8"),
-    ("a_hexint", "hexint", 0o444, "0x9"),
+    ("a_hexint", "hexint", 0o444, "0x000009"),
 ]
 
 

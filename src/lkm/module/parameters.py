@@ -159,4 +159,4 @@ def _default(elf: ElfFile, places: Places, kind: str | None, where: Place | None
 def _shown(kind: str, value: int) -> str:
     if kind in {"bool", "invbool"}:
         return "Y" if bool(value) != (kind == "invbool") else "N"
-    return hex(value) if kind == "hexint" else str(value)
+    return f"{value:#08x}" if kind == "hexint" else str(value)
