@@ -293,3 +293,16 @@ def test_a_thousand_random_configurations_mean_what_they_mean_to_kmod(
     asked: str,
 ) -> None:
     _same_as_kmod(tree, tmp_path_factory.mktemp("config"), directories, asked)
+
+
+def test_a_plan_is_shown_without_importing_what_it_does_not_need(tree: tuple[Path, str]) -> None:
+    root, release = tree
+    code = (
+        "import sys; from lkm.cli.main import run; "
+        f"run(['modprobe', '-d', {str(root)!r}, '-S', {release!r}, '-D', 'ext4']); "
+        "print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stderr.split())
+    assert done.stdout.count("insmod") == 6
+    assert not imported & {"click", "rich", "msgspec", "cryptography", "lkm.kernel.kernel"}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lkm.cli.kmod_options import Option
 from lkm.cli.output import ProgressLine
-from lkm.kernel.kernel import Kernel
+
+if TYPE_CHECKING:  # kmod's tools need the option's name for their help, and no kernel
+    from lkm.kernel.kernel import Kernel
 
 KERNEL = Option(
     "", "kernel", "KERNEL", "Work on live (default), vm[:REL] or emulated[:REL]", own=True

@@ -99,13 +99,13 @@ def open_for(settings: Settings) -> Kernel:
     return opened(settings.where)
 
 
-def tree_of(kernel: Kernel | None, settings: Settings) -> tuple[str | None, str | None]:
+def tree_of(kernel: Kernel, settings: Settings) -> tuple[str | None, str | None]:
     """Return the root directory and release whose modules are meant: the kernel's own, by default.
 
     For the live kernel, and where ``-d`` or ``-S`` is given, that is as kmod has it.
     """
     given = settings.directory or settings.release
-    if kernel is None or given or kernel.syscalls.shares_host_files:
+    if given or kernel.syscalls.shares_host_files:
         return settings.directory, settings.release
     root = indexed_root(kernel.release)
     return root.directory, root.release

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from lkm.cli import kmod_options, modprobe_load
+from lkm.cli import kmod_options
 from lkm.cli.kernel_choice import KERNEL
 from lkm.cli.kmod_log import Log, Priority
 from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, Parsed, Tool
 from lkm.cli.modprobe_settings import Settings, settings_of, split_words
 from lkm.errors import FormatError
-from lkm.kernel.kernel import Kernel
-from lkm.operations.load import loaded_in
 from lkm.operations.resolve import is_live, open_kmod_resolver
 from lkm.tree.config import KINDS, Rule, softdeps
 from lkm.tree.plan import Plan, StepKind
-from lkm.tree.resolver import Resolver
+from lkm.tree.resolver import Loaded, Resolver
+
+if TYPE_CHECKING:  # what changes a kernel costs more to import than a plan costs to make
+    from lkm.kernel.kernel import Kernel
 
 TOOL = Tool(
     "modprobe",
@@ -80,21 +82,24 @@ def _body(parsed: Parsed) -> int:
     if parsed.has("show-exports"):
         return _show_exports(settings.names[0], log)
     if parsed.has("showconfig") or not settings.changes:
-        return _on_kernel(parsed, settings, None, log)
+        resolver = open_kmod_resolver(settings.directory, settings.release, settings.config_paths)
+        _report_config(resolver, log)
+        if parsed.has("showconfig"):
+            return _show_config(resolver, settings)
+        return _insert(resolver, settings, None, log)
+    return _change(parsed, settings, log)
+
+
+def _change(parsed: Parsed, settings: Settings, log: Log) -> int:
+    from lkm.cli import modprobe_load  # see TYPE_CHECKING above
+
     with modprobe_load.open_for(settings) as kernel:
-        return _on_kernel(parsed, settings, kernel, log)
-
-
-def _on_kernel(parsed: Parsed, settings: Settings, kernel: Kernel | None, log: Log) -> int:
-    directory, release = modprobe_load.tree_of(kernel, settings)
-    resolver = open_kmod_resolver(directory, release, settings.config_paths)
-    _report_config(resolver, log)
-    if parsed.has("showconfig"):
-        return _show_config(resolver, settings)
-    if parsed.has("remove"):
-        assert kernel is not None  # removing changes it
-        return modprobe_load.remove(resolver, kernel, settings, log)
-    return _insert(resolver, settings, kernel, log)
+        directory, release = modprobe_load.tree_of(kernel, settings)
+        resolver = open_kmod_resolver(directory, release, settings.config_paths)
+        _report_config(resolver, log)
+        if parsed.has("remove"):
+            return modprobe_load.remove(resolver, kernel, settings, log)
+        return _insert(resolver, settings, kernel, log)
 
 
 def _report_config(resolver: Resolver, log: Log) -> None:
@@ -119,7 +124,7 @@ def _insert(resolver: Resolver, settings: Settings, kernel: Kernel | None, log: 
         requests = [(settings.names[0], settings.parameters)]
     plans = []
     status = 0
-    loaded = loaded_in(kernel) if kernel else is_live
+    loaded = _loaded_in(kernel) if kernel else is_live
     for name, parameters in requests:
         plan = resolver.resolve(
             name,
@@ -144,6 +149,12 @@ def _insert(resolver: Resolver, settings: Settings, kernel: Kernel | None, log: 
     return status
 
 
+def _loaded_in(kernel: Kernel) -> Loaded:
+    from lkm.operations.load import loaded_in  # see TYPE_CHECKING above
+
+    return loaded_in(kernel)
+
+
 def _do(plan: Plan, settings: Settings, kernel: Kernel | None, log: Log) -> int:
     if settings.resolve_only:
         if not settings.as_json:
@@ -156,6 +167,8 @@ def _do(plan: Plan, settings: Settings, kernel: Kernel | None, log: Log) -> int:
         return 1
     if kernel is None:  # nothing is to be changed
         return 0
+    from lkm.cli import modprobe_load  # see TYPE_CHECKING above
+
     return modprobe_load.load(plan, kernel, settings, log)
 
 
