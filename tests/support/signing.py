@@ -109,7 +109,6 @@ class Workshop:
         signed = self.signed(hello)
         return (
             Variant("our key", signed, Verdict.VALID),
-            Variant("our key, sha512", self.signed(hello, digest="sha512"), Verdict.VALID),
             Variant("our key, tampered", tampered(signed), Verdict.TAMPERED),
             Variant(
                 "our key, by openssl",

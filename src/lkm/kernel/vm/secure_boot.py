@@ -6,9 +6,9 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lkm.errors import KernelDiedError, NotFoundError
 from lkm.kernel.vm import firmware, medium, snapshot
@@ -40,6 +40,9 @@ class Screen(Protocol):
     def keys(self) -> Sequence[Sequence[str]]:
         """The chords, in QEMU's names of keys."""
         ...
+
+
+AnyScreen = TypeVar("AnyScreen", bound=Screen)
 
 
 def profile_of(kernel: KnownKernel, variables: bytes | None = None) -> Profile:
@@ -74,12 +77,9 @@ def boot_machine(profile: Profile, variables: int) -> VirtualMachine:
 
 
 def walk_through(
-    profile: Profile,
-    variables: int,
-    screens: Iterable[Screen],
-    show: Callable[[Screen], None] = lambda _screen: None,
-) -> None:
-    """Boot, press each screen's keys once it is there, and wait for the reboot they end in.
+    profile: Profile, variables: int, screens: Iterable[AnyScreen]
+) -> Iterator[AnyScreen]:
+    """Boot, yield each screen once it is there, press its keys; then wait for the reboot.
 
     The variable store in ``variables`` is as the firmware then left it. Raises KernelDiedError
     with the console when a screen does not come.
@@ -90,7 +90,7 @@ def walk_through(
         seen = 0
         for screen in screens:
             seen = _wait_for(process, screen.text, seen)
-            show(screen)
+            yield screen
             for chord in screen.keys:
                 _press(process, chord)
         if not process.wait(_SCREEN_LIMIT):
