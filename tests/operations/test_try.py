@@ -176,6 +176,39 @@ def test_oops_kills_the_load_not_the_run(where: str) -> None:
     assert any(line.startswith("BUG: kernel NULL pointer") for line in told.log)
 
 
+CRASHER = r"""
+#include <linux/module.h>
+#include <linux/miscdevice.h>
+#include <linux/fs.h>
+static ssize_t on_write(struct file *f, const char __user *u, size_t n, loff_t *p)
+{
+	*(volatile int *)8 = 1;
+	return n;
+}
+static const struct file_operations operations = { .owner = THIS_MODULE, .write = on_write };
+static struct miscdevice device = {
+	.minor = MISC_DYNAMIC_MINOR, .name = "crasher", .fops = &operations
+};
+module_misc_device(device);
+MODULE_LICENSE("GPL");
+"""
+
+
+def test_death_of_the_kernel_while_the_module_is_used(where: str, tmp_path: Path) -> None:
+    source = tmp_path / "crasher.c"
+    source.write_text(CRASHER)
+    actions = (Action("write", "/dev/crasher", "1"), Action("read", "/proc/version"))
+    told = attempt(source, kernel=where, actions=actions)
+    crash = told.one(events.Crashed)
+    assert crash.place.at.startswith("on_write+")
+    assert crash.place.line == f"{source}:7"
+    assert "panicked" in told.one(events.Died).reason
+    assert not told.all(events.Acted)
+    assert not told.all(events.Unloaded)
+    (problem,) = told.one(events.Finished).problems
+    assert problem.startswith("the kernel died: the kernel panicked")
+
+
 def test_switches(where: str) -> None:
     refused = attempt(built("hello"), kernel=where, sig_enforce=True).one(events.Refused)
     assert refused.error.startswith("EKEYREJECTED")

@@ -234,7 +234,7 @@ def _allocation(event: events.Failed | events.Leaked) -> str:
 
 
 def _where(label: str, place: Place) -> list[str]:
-    return [_row(label, place.at), *_source(place)]
+    return [_row(label, place.at), *_source(place)] if place.at else []
 
 
 def _source(place: Place) -> list[str]:

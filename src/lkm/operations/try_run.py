@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno as errno_names
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lkm import taint
 from lkm.errors import KernelDiedError, KernelError, LkmError
 from lkm.kernel.kernel import Kernel
-from lkm.kernel.log import LogRecord
-from lkm.kernel.proc import LoadedModule
-from lkm.kernel.uevent import Uevent, UeventWatch
+from lkm.kernel.uevent import UeventWatch
 from lkm.module.image import ModuleImage
-from lkm.module.parameters import Parameter
 from lkm.operations import try_events as events
-from lkm.operations.explanation import first_finding
-from lkm.operations.observation import Observation, new_entries, observe
-from lkm.operations.oops import decode
-from lkm.operations.places import Place, place
+from lkm.operations.observation import observe
 from lkm.operations.try_events import Phase
 from lkm.operations.try_modules import Dependency, Wanted
-from lkm.operations.try_symbols import bound_symbols
+from lkm.operations.try_tell import Teller
 
 if TYPE_CHECKING:
     from lkm.operations.try_instruments import Instruments
@@ -34,8 +25,6 @@ if TYPE_CHECKING:
 _SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
 _LOCKDOWN = "/sys/kernel/security/lockdown"
 _READ_LIMIT = 1 << 16
-_CRASHES = ("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut")
-_BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +60,7 @@ class Watching:
 
 
 class Run:
-    """What is done with one kernel; everything that happens goes to ``emit``.
-
-    ``problems`` are, in words, what went wrong.
-    """
+    """What is done with one kernel; everything that happens goes to ``emit``."""
 
     def __init__(
         self,
@@ -87,12 +73,13 @@ class Run:
         self.kernel = kernel
         self.wanted = wanted
         self.instruments = instruments
-        self.problems: list[str] = list(wanted.problems)
-        self._emit = emit
-        self._image = image
-        self._watch = kernel.watch_log()
-        self._logged: list[LogRecord] = []
+        self.tell = Teller(kernel, wanted, emit, image, instruments)
         self._name = ""
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong, in words."""
+        return self.tell.problems
 
     def carry_out(self, procedure: Procedure) -> None:
         """Do all of it; a refusal ends it, and so does a death of the kernel."""
@@ -104,10 +91,7 @@ class Run:
             if self.load_dependencies():
                 self._try_module(procedure)
         except KernelDiedError as error:
-            self._say_log(Phase.LOAD, error.log)
-            self._emit(events.Died(error.operation, error.reason))
-            self.problems.append(f"the kernel died: {error.reason}")
-            self._tell_found()
+            self.tell.death(error)
 
     def _try_module(self, procedure: Procedure) -> None:
         tainted = self.kernel.taint()
@@ -116,18 +100,19 @@ class Run:
             if self.instruments:
                 self.instruments.attach()
             if not self.load(procedure.parameters):
-                self._tell_taint(tainted)
-                if not self._tell_stuck():
-                    self._tell_left(before, uevents.new_events())
+                self.tell.tainted(tainted)
+                if not self.tell.stuck():
+                    self.tell.left(before, uevents.new_events())
                 return
             seen = list(uevents.new_events())
-            self._describe(tainted, before, seen)
+            self.tell.describe(self._name, tainted, before, seen)
+            self.tell.phase = Phase.USE
             for action in procedure.actions:
                 self._act(action)
             for dependency in self.wanted.after:
                 self._load_dependency(dependency)
             if not procedure.keep and self.unload():
-                self._tell_left(before, [*seen, *uevents.new_events()])
+                self.tell.left(before, [*seen, *uevents.new_events()])
 
     def load_dependencies(self) -> bool:
         """Load what the module needs; return whether the kernel took all of it."""
@@ -145,16 +130,17 @@ class Run:
                 error = str(refused)
                 self.problems.append(error)
         seconds = time.monotonic() - started
-        self._emit(
+        self.tell.emit(
             events.DependencyLoaded(
                 dependency.module, dependency.path, dependency.reason, seconds, error
             )
         )
-        self._say_new_log(Phase.DEPENDENCIES)
+        self.tell.new_log()
         return not error
 
     def load(self, parameters: Sequence[str]) -> bool:
         """Load the module; return whether the kernel took it."""
+        self.tell.phase = Phase.LOAD
         image = self.wanted.image
         text = " ".join(filter(None, (self.wanted.options.strip(), *map(_quoted, parameters))))
         started = time.monotonic()
@@ -163,99 +149,30 @@ class Run:
         except KernelDiedError:
             raise
         except KernelError as error:
-            self._say_new_log(Phase.LOAD)
-            self._refuse(error, self._why(error, text))
+            self.tell.new_log()
+            self.tell.refusal(error, self.tell.cause(error, text))
             return False
         seconds = time.monotonic() - started
-        self._say_new_log(Phase.LOAD)
-        self._emit(events.Loaded(self._name, image.path, text, seconds))
+        self.tell.new_log()
+        self.tell.emit(events.Loaded(self._name, image.path, text, seconds))
         return True
 
     def unload(self) -> bool:
         """Unload the module; return whether the kernel let it go."""
+        self.tell.phase = Phase.UNLOAD
         started = time.monotonic()
         try:
             self.kernel.unload(self._name)
         except KernelDiedError:
             raise
         except KernelError as error:
-            self._say_new_log(Phase.UNLOAD)
-            self._refuse(error)
+            self.tell.new_log()
+            self.tell.refusal(error)
             return False
         seconds = time.monotonic() - started
-        self._say_new_log(Phase.UNLOAD)
-        self._emit(events.Unloaded(self._name, seconds))
+        self.tell.new_log()
+        self.tell.emit(events.Unloaded(self._name, seconds))
         return True
-
-    # What is told
-
-    def _describe(self, tainted: int, before: Observation, seen: Sequence[Uevent]) -> None:
-        self._tell_state(self.kernel.module(self._name))
-        for shown in self._parameters():
-            self._emit(shown)
-        for bound in bound_symbols(self.wanted, self._image):
-            self._emit(bound)
-        self._tell_taint(tainted)
-        after = observe(self.kernel)
-        entries = new_entries(self.kernel, before, after, seen)
-        registrations = tuple(sorted(after.registrations - before.registrations))
-        self._emit(events.Appeared(entries, registrations))
-
-    def _tell_state(self, module: LoadedModule) -> None:
-        self._emit(
-            events.State(
-                module.name,
-                module.state,
-                module.size,
-                module.address,
-                module.refcount,
-                module.holders,
-                self.wanted.image.memory.init if module.state == "Live" else 0,
-            )
-        )
-
-    def _tell_stuck(self) -> bool:
-        """Tell of a module whose init was killed, which the kernel keeps for ever, if it was."""
-        stuck = [m for m in self.kernel.modules() if m.name == self.wanted.image.name]
-        for module in stuck:
-            self._tell_state(module)
-        return bool(stuck)
-
-    def _parameters(self) -> Iterator[events.ParameterShown]:
-        folder = f"/sys/module/{self._name}/parameters"
-        values = self.kernel.parameters(self._name)
-        known = {parameter.name: parameter for parameter in self.wanted.image.parameters}
-        for name in sorted(known.keys() | values.keys()):
-            permission = None
-            with contextlib.suppress(OSError):
-                permission = self.kernel.stat(f"{folder}/{name}").mode & 0o777
-            about = known.get(name) or Parameter(name)
-            yield events.ParameterShown(
-                name, about.type or "", permission, values.get(name), about.description or ""
-            )
-
-    def _tell_taint(self, before: int) -> None:
-        new = self.kernel.taint() & ~before
-        if new:
-            flags = taint.decode(new)
-            self._emit(events.Tainted(taint.letters(new), tuple(flag.meaning for flag in flags)))
-            self.problems += [flag.cause for flag in flags if flag.letter in _BAD_TAINT]
-
-    def _tell_found(self) -> None:
-        if self.instruments:
-            self.problems += self.instruments.tell_new()
-
-    def _tell_left(self, before: Observation, seen: Sequence[Uevent]) -> None:
-        if self.instruments:
-            self.problems += self.instruments.tell_leaks()
-        after = observe(self.kernel)
-        entries = new_entries(self.kernel, before, after, seen)
-        registrations = tuple(sorted(after.registrations - before.registrations))
-        self._emit(events.LeftBehind(entries, registrations))
-        self.problems += [f"{entry.path} is still there" for entry in entries]
-        self.problems += [f"{each.kind} {each.name} is still registered" for each in registrations]
-
-    # Actions
 
     def _act(self, action: Action) -> None:
         value, error = action.value, ""
@@ -271,8 +188,8 @@ class Run:
         except (OSError, LkmError) as problem:
             error = _words(problem)
             self.problems.append(f"{action.kind} {action.target}: {error}")
-        self._emit(events.Acted(action.kind, action.target, value, error))
-        self._say_new_log(Phase.USE)
+        self.tell.emit(events.Acted(action.kind, action.target, value, error))
+        self.tell.new_log()
 
     def _path(self, target: str) -> str:
         if target.startswith("/"):
@@ -295,58 +212,6 @@ class Run:
         finally:
             syscalls.close(descriptor)
         return content.decode("utf-8", "replace")
-
-    # The log, and what it means
-
-    def _say_new_log(self, phase: Phase) -> None:
-        new = self._watch.new_records()
-        self._logged += new
-        for record in new:
-            self._emit(events.Logged(phase, record))
-        self._tell_crashes(new)
-        self._tell_found()
-
-    def _tell_crashes(self, records: Sequence[LogRecord]) -> None:
-        """Tell in words what oopses, BUGs and warnings there are in a piece of the log."""
-        if not any(record.text.startswith(_CRASHES) for record in records):
-            return
-        text = "\n".join(record.text for record in records)
-        files = [Path(self.wanted.image.path)]
-        for report in decode(text, files=files):
-            frame = report.frames[0] if report.frames else None
-            where = place(str(frame.location), frame.source) if frame else Place("")
-            self._emit(events.Crashed(report.words, where))
-
-    def _say_log(self, phase: Phase, lines: Sequence[str]) -> None:
-        for line in lines:
-            self._emit(events.Logged(phase, LogRecord(line)))
-
-    def _refuse(self, error: KernelError, causes: tuple[str, ...] = ()) -> None:
-        name = errno_names.errorcode.get(error.errno, str(error.errno)) if error.errno else ""
-        what = os.strerror(error.errno) if error.errno else ""
-        self._emit(
-            events.Refused(
-                error.operation,
-                error.errno,
-                f"{name} ({what})" if name else "",
-                error.signal,
-                causes,
-            )
-        )
-        self.problems.append(str(error))
-
-    def _why(self, error: KernelError, parameters: str) -> tuple[str, ...]:
-        """Return the cause of a refused load in words, and the first command of its fix."""
-        finding = first_finding(
-            self.kernel,
-            self.wanted.image.path,
-            parameters,
-            errno=error.errno,
-            signal=error.signal,
-            lines=error.log,
-        )
-        commands = [command for fix in finding.fixes for command in fix.commands]
-        return (finding.cause, *(f"try: {command}" for command in commands[:1]))
 
 
 class _Loadable:
