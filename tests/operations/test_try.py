@@ -176,7 +176,7 @@ def test_oops_kills_the_load_not_the_run(where: str) -> None:
     assert any(line.startswith("BUG: kernel NULL pointer") for line in told.log)
 
 
-CRASHER = r"""
+FAULTY = r"""
 #include <linux/module.h>
 #include <linux/miscdevice.h>
 #include <linux/fs.h>
@@ -187,7 +187,7 @@ static ssize_t on_write(struct file *f, const char __user *u, size_t n, loff_t *
 }
 static const struct file_operations operations = { .owner = THIS_MODULE, .write = on_write };
 static struct miscdevice device = {
-	.minor = MISC_DYNAMIC_MINOR, .name = "crasher", .fops = &operations
+	.minor = MISC_DYNAMIC_MINOR, .name = "faulty", .fops = &operations
 };
 module_misc_device(device);
 MODULE_LICENSE("GPL");
@@ -195,9 +195,9 @@ MODULE_LICENSE("GPL");
 
 
 def test_death_of_the_kernel_while_the_module_is_used(where: str, tmp_path: Path) -> None:
-    source = tmp_path / "crasher.c"
-    source.write_text(CRASHER)
-    actions = (Action("write", "/dev/crasher", "1"), Action("read", "/proc/version"))
+    source = tmp_path / "faulty.c"
+    source.write_text(FAULTY)
+    actions = (Action("write", "/dev/faulty", "1"), Action("read", "/proc/version"))
     told = attempt(source, kernel=where, actions=actions)
     crash = told.one(events.Crashed)
     assert crash.place.at.startswith("on_write+")

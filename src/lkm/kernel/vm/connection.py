@@ -16,7 +16,7 @@ from lkm.kernel.vm.process import QemuProcess
 REQUEST_LIMIT = 60.0
 """Seconds that a request may take, unless told otherwise."""
 
-_LAST_LINES = 60
+_LAST_LINES = 200  # an oops with its registers and trace has about 80
 _WORDS_SECONDS = 2.0
 
 
