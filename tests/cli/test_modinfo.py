@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from lkm.module.compression import Compression, compress
-from tests.support import modules
+from tests.support import corrupt, modules
+from tests.support.corrupt import mutant
 from tests.support.kernels import KernelFiles, kernel_files
+from tests.support.shapes import SHAPES, module
 from tests.support.tools import kmod, lkm
 
 
@@ -156,6 +158,30 @@ def test_paths_are_shown_as_kmod_shows_them(tmp_path: Path) -> None:
         same(path, folder=tmp_path)
 
 
+def test_mutants_that_kmod_can_read(tmp_path: Path) -> None:
+    """Where kmod neither refuses nor crashes, which it does for some, we show the same."""
+    chance = random.Random(6)
+    paths = []
+    for number in range(250):
+        paths.append(tmp_path / f"mutant{number}.ko")
+        paths[-1].write_bytes(mutant(module(chance.choice(SHAPES)), chance))
+    shown = lkm("modinfo", *paths)[1]
+    start = b"filename:       " + bytes(tmp_path)
+    ours = {start + part for part in shown.split(start)[1:]}
+    real = [kmod("modinfo", path) for path in paths]
+    readable = [output for status, output, _ in real if status == 0]
+    assert len(readable) > 50
+    assert set(readable) <= ours
+
+
+def test_a_parameter_without_a_colon(tmp_path: Path) -> None:
+    path = tmp_path / "params.ko"
+    data = modules.built("params").read_bytes()
+    path.write_bytes(corrupt.with_field(data, "parm", "no colon"))
+    same(path)
+    same("-p", path)
+
+
 def text(data: bytes) -> bytes:
     return b"just some text\n" * 10
 
@@ -168,7 +194,11 @@ def nothing(data: bytes) -> bytes:
     return b""
 
 
-@pytest.mark.parametrize("damage", [text, cut, nothing])
+def without_modinfo(data: bytes) -> bytes:
+    return data.replace(b".modinfo\0", b".modinf0\0")
+
+
+@pytest.mark.parametrize("damage", [text, cut, nothing, without_modinfo])
 def test_what_is_not_a_module(damage: Callable[[bytes], bytes], tmp_path: Path) -> None:
     """kmod says "Invalid argument" or the like; ours says what is wrong, in the same place."""
     path = tmp_path / "hello.ko"

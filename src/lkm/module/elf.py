@@ -204,7 +204,10 @@ class ElfFile:
         if not self.header.section_count:
             return b""
         row = self._row(self.header.names_index)
-        return self.source.read(row[4], row[5])
+        names = self.source.read(row[4], row[5])
+        if not names.endswith(b"\0"):
+            raise self._error("section names that end in NUL", names[-8:].hex(" "), row[4])
+        return names
 
     @functools.cached_property
     def sections(self) -> tuple[Section, ...]:

@@ -20,16 +20,10 @@ from lkm.module import (
 )
 from lkm.module.compression import Compression
 from lkm.module.elf import ElfFile, Section
+from lkm.module.names import module_name as name_of
 from lkm.module.source import BytesSource, FileSource, Source
 
-
-def name_of(path: str) -> str:
-    """Return the module name for a file name: up to the first ``.``, ``-`` becoming ``_``.
-
-    As kmod does (``shared/util.c: path_to_modname``).
-    """
-    return os.path.basename(path).partition(".")[0].replace("-", "_")
-
+__all__ = ["ModuleImage", "name_of"]
 
 THIS_MODULE = ".gnu.linkonce.this_module"
 

@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lkm.errors import NotFoundError
+from lkm.errors import FormatError, NotFoundError
 from lkm.module import modinfo, signer
 from lkm.module.image import ModuleImage
-from lkm.tree.names import is_module_file, normalize_alias
+from lkm.tree.names import is_module_file, module_name, normalize_alias
 
 BUILTIN = "(builtin)"
 _BUILTIN_MODINFO = "modules.builtin.modinfo"
@@ -35,8 +35,8 @@ def find(wanted: str, directory: str, *, only_name: bool = False) -> tuple[Found
     """
     if not only_name and is_module_file(os.path.basename(wanted)) and os.path.isfile(wanted):
         path = wanted if wanted.startswith("/") else f"{os.getcwd()}/{wanted}"
-        return (Found(_name(path), path),)
-    name = _name(wanted) if only_name else normalize_alias(wanted)
+        return (Found(module_name(path), path),)
+    name = module_name(wanted) if only_name else normalize_alias(wanted)
     if name is None:
         raise NotFoundError(f"Module alias {wanted} not found.")
     found = tuple(_look_up(name, directory, only_name))
@@ -44,10 +44,6 @@ def find(wanted: str, directory: str, *, only_name: bool = False) -> tuple[Found
         kind = "Module name" if only_name else "Module"
         raise NotFoundError(f"{kind} {wanted} not found.")
     return found
-
-
-def _name(path: str) -> str:
-    return os.path.basename(path).partition(".")[0].replace("-", "_")
 
 
 def _look_up(name: str, directory: str, only_name: bool) -> Iterator[Found]:
@@ -91,6 +87,8 @@ def fields(found: Found, directory: str) -> tuple[tuple[str, str], ...]:
     if found.path is None:
         return _builtin_fields(found.name, directory)
     image = ModuleImage.open(found.path)
+    if image.elf.section(".modinfo") is None:
+        raise FormatError("a .modinfo section", "none", path=found.path)
     return image.modinfo.fields + _signature_fields(image)
 
 
@@ -108,7 +106,10 @@ def _builtin_fields(name: str, directory: str) -> tuple[tuple[str, str], ...]:
 
 
 def _signature_fields(image: ModuleImage) -> tuple[tuple[str, str], ...]:
-    signature = image.signature
+    try:
+        signature = image.signature
+    except FormatError:  # kmod passes over a damaged trailer; `lkm verify` does not
+        return ()
     who = signer.read(signature) if signature else None
     if who is None:
         return ()

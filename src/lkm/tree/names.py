@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from lkm.module.names import module_name
+
+__all__ = ["EXTENSIONS", "is_module_file", "module_name", "normalize_alias"]
+
 EXTENSIONS = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 
 
 def is_module_file(name: str) -> bool:
     """Say whether a file name ends as a module's does, with something before the ending."""
     return name.endswith(EXTENSIONS) and not name.startswith(EXTENSIONS)
-
-
-def module_name(path: str) -> str:
-    """Return the module name of a file: its base name up to the first dot, ``-`` made ``_``."""
-    name = path[path.rfind("/") + 1 :]
-    return name.partition(".")[0].replace("-", "_")
 
 
 def normalize_alias(alias: str) -> str | None:
