@@ -11,7 +11,6 @@ import struct
 import unicorn
 from unicorn import x86_const as x86
 
-from lkm.errors import FormatError
 from lkm.kernel import cpio
 from lkm.kernel.emulated.engine_context import enter_long_mode
 from lkm.kernel.emulated.patches import HALT, of_kernel
@@ -21,7 +20,7 @@ USER_CODE = 0x400078
 """Where the program of every task of ours begins; it is never run."""
 
 _ZERO_PAGE, _COMMAND_LINE, _TABLES = 0x20000, 0x21000, 0x30000
-_COMMAND_LINE_SIZE = 2048
+COMMAND_LINE_SIZE = 2048
 _SETUP_HEADER, _SETUP_END = 0x1F1, 0x201
 _CONVENTIONAL, _RESERVED = 1, 2
 _LOW_END, _BIOS, _HIGH = 0x9FC00, 0xF0000, 0x100000
@@ -56,10 +55,7 @@ def load(
     archive = first_root()
     archive_at = (ram_size - len(archive) - 0x2000) & ~0xFFF
     uc.mem_write(archive_at, archive)
-    text = command_line.encode()
-    if len(text) >= _COMMAND_LINE_SIZE:
-        raise FormatError(f"a command line of less than {_COMMAND_LINE_SIZE} bytes", str(len(text)))
-    uc.mem_write(_COMMAND_LINE, text + b"\0")
+    uc.mem_write(_COMMAND_LINE, command_line.encode() + b"\0")
     page = _zero_page(boot_sector, ram_size, archive_at, len(archive))
     uc.mem_write(_ZERO_PAGE, page)
     _identity_map(uc)

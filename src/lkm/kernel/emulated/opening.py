@@ -12,7 +12,7 @@ from typing import IO
 
 import unicorn
 
-from lkm.errors import UnsupportedError
+from lkm.errors import UnsupportedError, UsageError
 from lkm.kernel.emulated import arena as arenas
 from lkm.kernel.emulated import boot, cache, engine_context, layout, providers, snapshot
 from lkm.kernel.emulated import system_calls as abi
@@ -54,6 +54,8 @@ def open_machine(
     """See :func:`lkm.kernel.emulated.open_machine`."""
     image = open_cached(path)
     text = f"{boot.COMMAND_LINE} {command_line}".strip()
+    if len(text.encode()) >= boot.COMMAND_LINE_SIZE:
+        raise UsageError(f"a kernel command line has at most {boot.COMMAND_LINE_SIZE - 1} bytes")
     key = cache.key(_REVISION, unicorn.__version__, os.uname().machine, image.key, text)
 
     def build() -> cache.Writer:
