@@ -97,7 +97,7 @@ def test_a_snapshot_cut_short_is_noticed_and_made_anew(
 
 def test_without_room_in_the_cache_the_machine_runs_all_the_same(tmp_path: Path) -> None:
     # A file system of 20 MB in a mount namespace of its own.
-    mount = f"mount -t tmpfs -o size=20m none {tmp_path} && exec \"$@\""
+    mount = f'mount -t tmpfs -o size=20m none {tmp_path} && exec "$@"'
     prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, "sh"]
     assert finish(start(tmp_path, prefix))["notes"] != []
 
