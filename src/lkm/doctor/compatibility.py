@@ -1,0 +1,92 @@
+"""How far a module is from a kernel: loads, build it again, change its source, never."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lkm.doctor.case import Case
+from lkm.doctor.finding import Finding, Severity
+from lkm.doctor.judge import Judgement, judge
+from lkm.doctor.target import Target
+from lkm.errors import FormatError
+from lkm.module.image import ModuleImage
+
+
+class Distance(enum.Enum):
+    """What it takes until a module loads on a kernel; the value is the word shown."""
+
+    LOADS = "loads"
+    REBUILD = "rebuild"
+    SOURCE = "source change"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One module on one kernel; ``reason`` is empty where it loads, ``errno`` 0."""
+
+    release: str
+    distance: Distance
+    reason: str = ""
+    finding: str = ""
+    errno: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One module on every kernel, in the kernels' order."""
+
+    module: str
+    path: str
+    cells: tuple[Cell, ...]
+
+
+_NEVER = frozenset(
+    {"wrong-machine", "not-elf", "not-relocatable", "no-this-module", "empty-file", "damaged-file",
+     "livepatch", "built-in"}
+)  # fmt: skip
+_SOURCE = frozenset(
+    {"unknown-symbol", "gpl-only-symbol", "gpl-and-proprietary", "namespace", "common-symbol",
+     "duplicate-symbol", "bad-parameter"}
+)  # fmt: skip
+
+
+def row(path: str, data: bytes, targets: Sequence[Target]) -> Row:
+    """Judge one module's file on every target; it is parsed once."""
+    try:
+        image = ModuleImage.from_bytes(data, path)
+        payload = image.payload
+    except FormatError as error:
+        reason = f"the file cannot be read: expected {error.expected}, found {error.found}"
+        cells = [Cell(t.release, Distance.NEVER, reason, "damaged-file") for t in targets]
+        return Row(path.rpartition("/")[2], path, tuple(cells))
+    found = [_cell(image, payload, target) for target in targets]
+    return Row(image.name, path, tuple(found))
+
+
+def _cell(image: ModuleImage, payload: bytes, target: Target) -> Cell:
+    if target.tree is not None and image.name in target.tree.builtin:
+        reason = "it is built into that kernel"
+        return Cell(target.release, Distance.NEVER, reason, "built-in")
+    return cell_of(judge(Case(image, target, payload)), target.release)
+
+
+def cell_of(judgement: Judgement, release: str) -> Cell:
+    """Return the judgement as a cell: the finding that asks for most says what it takes."""
+    fatal = [f for f in judgement.findings if f.severity is Severity.FATAL]
+    if judgement.decisive is None:
+        return Cell(release, Distance.LOADS)
+    distance = max((_distance(finding) for finding in fatal), key=_ORDER.index)
+    telling = next(finding for finding in fatal if _distance(finding) is distance)
+    return Cell(release, distance, telling.cause, telling.name, judgement.errno)
+
+
+_ORDER = (Distance.LOADS, Distance.REBUILD, Distance.SOURCE, Distance.NEVER)
+
+
+def _distance(finding: Finding) -> Distance:
+    if finding.name in _NEVER:
+        return Distance.NEVER
+    return Distance.SOURCE if finding.name in _SOURCE else Distance.REBUILD

@@ -1,0 +1,165 @@
+"""Will each module load on each kernel? By prediction, on all processors or a cluster."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lkm.doctor.compatibility import Cell, Distance, Row, row
+from lkm.doctor.target import Offer, Target, offers_of
+from lkm.doctor.target_tree import module_files
+from lkm.errors import FormatError, NotFoundError, missing_extra
+from lkm.module.image import ModuleImage
+from lkm.operations.parallel import Progress, spread
+from lkm.operations.targets import at_rest
+from lkm.tree import kernels
+from lkm.tree.kernels import KnownKernel
+from lkm.tree.packages import version_key
+
+__all__ = ["Cell", "Distance", "Matrix", "Row", "kernels_named", "matrix", "module_paths"]
+
+_CHUNK = 64
+_MOST_GIVEN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The releases, oldest first, and a row for each module, in the order they were named."""
+
+    releases: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def kernels_named(names: Sequence[str]) -> tuple[KnownKernel, ...]:
+    """Return the kernels of that name (``all``: every one whose image is here), oldest first."""
+    if "all" in names:
+        here = {
+            k.release: k for k in kernels.known() if k.vmlinuz and os.access(k.vmlinuz, os.R_OK)
+        }
+        if not here:
+            raise NotFoundError("no kernel is here", hint="fetch one: lkm kernels fetch amd64")
+        chosen = list(here.values())
+    else:
+        chosen = [kernels.find(name) for name in dict.fromkeys(names)]
+    return tuple(sorted(chosen, key=lambda kernel: version_key(kernel.release)))
+
+
+def module_paths(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the module files that ``names`` mean: files, folders of them, or modules' names.
+
+    A name means the file of the newest kernel here that has it.
+    """
+    return tuple(path for name in names for path in _paths(name))
+
+
+def _paths(name: str) -> Iterator[str]:
+    if os.path.isdir(name):
+        yield from sorted(path for path, _ in module_files(name))
+    elif "/" in name or name.endswith((".ko", ".ko.gz", ".ko.xz", ".ko.zst")):
+        if not os.path.exists(name):
+            raise NotFoundError(f"{name}: no such file")
+        yield name
+    else:
+        yield _in_newest_tree(name)
+
+
+def _in_newest_tree(name: str) -> str:
+    for known in reversed(kernels.known()):
+        if known.modules is not None:
+            target = _target(known)
+            found = target.tree.modules.get(name.replace("-", "_")) if target.tree else None
+            if found:
+                return found
+    raise NotFoundError(f"no kernel here has a module {name}", hint="name a file")
+
+
+@functools.lru_cache(maxsize=32)
+def _target(known: KnownKernel) -> Target:
+    return at_rest(known).target
+
+
+def matrix(
+    paths: Sequence[str],
+    known: Sequence[KnownKernel],
+    *,
+    scheduler: str = "",
+    progress: Progress | None = None,
+) -> Matrix:
+    """Judge every module of ``paths`` on every kernel of ``known``, on all processors.
+
+    With ``scheduler``, the address of a dask.distributed scheduler, its cluster does the work,
+    and needs none of the files.
+    """
+    targets = [_with_given(_target(kernel), paths) for kernel in known]
+    if scheduler:
+        rows = _on_cluster(paths, targets, scheduler, progress or _silent)
+    else:
+        judge = functools.partial(_judged, targets=targets)
+        rows = spread(judge, paths, what="judging", progress=progress)
+    return Matrix(tuple(kernel.release for kernel in known), tuple(rows))
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    return
+
+
+def _judged(path: str, targets: Sequence[Target]) -> Row:
+    return row(path, Path(path).read_bytes(), targets)
+
+
+def _with_given(target: Target, paths: Sequence[str]) -> Target:
+    """Return ``target`` with the exports of those given modules that load on it.
+
+    What is asked about may need each other; a whole tree's modules have theirs in the tree.
+    """
+    if len(paths) > _MOST_GIVEN:
+        return target
+    exporters = {path: offers for path in paths if (offers := _exports(path))}
+    while exporters:
+        loading = [p for p in exporters if _judged(p, [target]).cells[0].distance is Distance.LOADS]
+        if not loading:
+            break
+        offers = {name: offer for path in loading for name, offer in exporters.pop(path).items()}
+        target = replace(target, offers={**target.offers, **offers})
+    return target
+
+
+def _exports(path: str) -> dict[str, Offer]:
+    try:
+        image = ModuleImage.open(path)
+        return offers_of(image, image.name)
+    except FormatError:
+        return {}
+
+
+def _judged_bytes(chunk: Sequence[tuple[str, bytes]], targets: Sequence[Target]) -> list[Row]:
+    """Judge modules given by content: a cluster's workers have no files of ours."""
+    return [row(path, data, targets) for path, data in chunk]
+
+
+def _on_cluster(
+    paths: Sequence[str], targets: list[Target], scheduler: str, progress: Progress
+) -> list[Row]:
+    try:
+        from distributed import Client  # an optional extra
+    except ImportError:
+        raise missing_extra("distributed", "cluster") from None
+    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
+    rows: list[Row] = []
+    with Client(scheduler, set_as_default=False) as client:  # type: ignore[no-untyped-call]
+        shared = client.scatter([targets], broadcast=True, hash=False)[0]
+        futures = [
+            client.submit(_judged_bytes, _with_content(chunk), shared, pure=False)
+            for chunk in chunks
+        ]
+        for future in futures:
+            rows += future.result()
+            progress("judging", len(rows), len(paths))
+    return rows
+
+
+def _with_content(chunk: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
+    return tuple((path, Path(path).read_bytes()) for path in chunk)
