@@ -41,6 +41,10 @@ test: kernels
 test-full: kernels-full
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
+demo: $(STAMP)
+	tools/packages demo
+	tools/demo
+
 bench: kernels
 	$(BIN)/python -m bench $(ARGS)
 
