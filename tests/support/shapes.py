@@ -33,11 +33,13 @@ class Shape:
     namespaces: bool = True  # since v5.4
     crc_symbols: bool = False  # CRCs as values of __crc_ symbols, before v5.19
     extended: bool = False  # __version_ext_*, since v6.14
+    flagged: bool = False  # one table for all exports, those for the GPL in __kflagstab
 
 
 SHAPES = (
     Shape("x86_64", 64, "<", 62),
     Shape("x86_64 with __version_ext", 64, "<", 62, extended=True),
+    Shape("x86_64 with __kflagstab", 64, "<", 62, flagged=True),
     Shape("x86_64 before namespaces", 64, "<", 62, namespaces=False, crc_symbols=True),
     Shape("i386", 32, "<", 3, explicit=False, relative=False, crc_symbols=True),
     Shape("arm", 32, "<", 40, explicit=False, relative=False),
@@ -77,29 +79,38 @@ def module(shape: Shape) -> bytes:
 
 def _add_exports(result: Object, shape: Shape) -> None:
     strings = Section("__ksymtab_strings")
-    for gpl in (False, True):
-        suffix = "_gpl" if gpl else ""
+    for suffix, gpl in ("", False), ("_gpl", True):
+        exports = [e for e in EXPORTS if (not gpl if shape.flagged else e[1] == gpl)]
         table, crcs = Section(f"__ksymtab{suffix}", alignment=8), Section(f"__kcrctab{suffix}")
-        for name, only_gpl, namespace, crc in EXPORTS:
-            if only_gpl != gpl:
-                continue
-            result.symbols.append(Symbol(name, ".text", 0, type=2))
-            if shape.crc_symbols:
-                result.symbols.append(Symbol(f"__crc_{name}", "*ABS*", crc))
-            else:
-                crcs.data += struct.pack(shape.order + "I", crc)
-            words = [name, f"__kstrtab_{name}"]
-            result.symbols.append(
-                Symbol(f"__kstrtab_{name}", strings.name, len(strings.data), binding=0)
-            )
-            strings.data += name.encode() + b"\0"
-            if shape.namespaces:
-                words.append(f"__kstrtabns_{name}")
-                result.symbols.append(Symbol(words[-1], strings.name, len(strings.data), binding=0))
-                strings.data += namespace.encode() + b"\0"
-            _add_entry(table, words, 4 if shape.relative else shape.bits // 8)
+        for name, _, namespace, crc in exports:
+            _add_export(result, shape, (table, crcs, strings), (name, namespace, crc))
         result.sections += [table] if shape.crc_symbols else [table, crcs]
+    if shape.flagged:
+        flags = bytes(only_gpl for _, only_gpl, _, _ in EXPORTS)
+        result.sections.append(Section("__kflagstab", flags))
     result.sections.append(strings)
+
+
+def _add_export(
+    result: Object,
+    shape: Shape,
+    sections: tuple[Section, Section, Section],
+    export: tuple[str, str, int],
+) -> None:
+    table, crcs, strings = sections
+    name, namespace, crc = export
+    result.symbols.append(Symbol(name, ".text", 0, type=2))
+    if shape.crc_symbols:
+        result.symbols.append(Symbol(f"__crc_{name}", "*ABS*", crc))
+    else:
+        crcs.data += struct.pack(shape.order + "I", crc)
+    words = [name]
+    texts = [("__kstrtab_", name)] + [("__kstrtabns_", namespace)] * shape.namespaces
+    for prefix, text in texts:
+        words.append(prefix + name)
+        result.symbols.append(Symbol(words[-1], strings.name, len(strings.data), binding=0))
+        strings.data += text.encode() + b"\0"
+    _add_entry(table, words, 4 if shape.relative else shape.bits // 8)
 
 
 def _add_entry(table: Section, words: list[str], size: int) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lkm.module import relocations
 from lkm.module.elf import SHN_ABS, Binding, ElfFile, Section, Symbol, SymbolType
 
+_GPL_ONLY = 1  # KSYM_FLAG_GPL_ONLY
 _VERSION_RECORD = 64  # struct modversion_info: an unsigned long, then the name
 
 
@@ -76,15 +77,20 @@ def imports(elf: ElfFile) -> tuple[Import, ...]:
 
 
 def exports(elf: ElfFile) -> tuple[Export, ...]:
-    """Return the exported symbols, the GPL-only ones last, each table in its own order.
+    """Return the exported symbols, each table in its own order.
 
-    Raises ``FormatError`` when the tables point outside the file's strings.
+    GPL-only ones are in a table of their own or, in newer kernels, flagged in ``__kflagstab``
+    (``enum ksym_flags``). Raises ``FormatError`` when the tables point outside the file's strings.
     """
-    return tuple(
-        Export(name, gpl, namespace, crc)
-        for table, gpl in (("__ksymtab", False), ("__ksymtab_gpl", True))
-        for name, namespace, crc in _table(elf, table)
-    )
+    flags = elf.named_data("__kflagstab")
+    everyone = [
+        Export(name, bool(int.from_bytes(flags[index : index + 1]) & _GPL_ONLY), namespace, crc)
+        for index, (name, namespace, crc) in enumerate(_table(elf, "__ksymtab"))
+    ]
+    for_gpl = [
+        Export(name, True, namespace, crc) for name, namespace, crc in _table(elf, "__ksymtab_gpl")
+    ]
+    return tuple(everyone + for_gpl)
 
 
 def _table(elf: ElfFile, name: str) -> Iterator[tuple[str, str, int | None]]:
