@@ -1,0 +1,72 @@
+"""List and switch a kernel's dynamic-debug messages."""
+
+from __future__ import annotations
+
+import click
+
+from lkm.cli.findings import printable
+from lkm.cli.kernel_choice import kernel_option, opened
+from lkm.cli.output import print_json
+from lkm.errors import UsageError
+from lkm.operations import dyndbg
+from lkm.operations.dyndbg import Query, Site
+
+
+@click.command("dyndbg")
+@click.argument("module", metavar="[MODULE]", default="")
+@click.option("--file", default="", metavar="GLOB", help="The source file, its path or its name.")
+@click.option("--func", "function", default="", metavar="GLOB", help="The function.")
+@click.option("--line", "lines", default="", metavar="N[-M]", help="The line, or a range.")
+@click.option(
+    "--format", "text", default="", metavar="TEXT", help="A part of the message; ^ begins it."
+)
+@click.option("--class", "class_name", default="", metavar="NAME", help="The class of messages.")
+@click.option("--set", "flags", default="", metavar="FLAGS", help="+p on, -p off, =pmflt, =_ none.")
+@click.option("--at-load", is_flag=True, help="Print the module option that does it while loading.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@kernel_option()
+def command(
+    *,
+    module: str,
+    file: str,
+    function: str,
+    lines: str,
+    text: str,
+    class_name: str,
+    flags: str,
+    at_load: bool,
+    as_json: bool,
+    where: str,
+) -> int:
+    """List the call sites of pr_debug, dev_dbg and their kin, or with --set switch them.
+
+    Exit status: 1 when no site is meant.
+    """
+    query = Query(module, file, function, lines, text, class_name)
+    if at_load:
+        if not flags:
+            raise UsageError("--at-load needs --set", hint="lkm dyndbg --at-load --set +p")
+        option = dyndbg.option_at_load(query, flags)
+        if as_json:
+            print_json("dyndbg", option=option)
+        else:
+            click.echo(option)
+        return 0
+    with opened(where) as kernel:
+        if flags:
+            changed = dyndbg.change(kernel, query, flags)
+            written, found = changed.command, changed.sites
+        else:
+            written, found = "", dyndbg.sites(kernel, query)
+    if as_json:
+        print_json("dyndbg", command=written, sites=found)
+    else:
+        click.echo("".join(_line(site) for site in found), nl=False)
+    return 0 if found else 1
+
+
+def _line(site: Site) -> str:
+    flags = site.flags or "-"
+    class_name = f" class:{site.class_name}" if site.class_name else ""
+    place = f"{site.file}:{site.line} [{site.module}] {site.function}"
+    return f"{flags:6} {place} {printable(site.format.rstrip())!r}{class_name}\n"
