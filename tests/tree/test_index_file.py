@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lkm.errors import FormatError
-from lkm.tree.index_file import HEADER_SIZE, IndexFile
+from lkm.tree.index_file import IndexFile
+from lkm.tree.index_format import HEADER_SIZE
 from lkm.tree.index_writer import pack_several, pack_single, pack_value, trie
 from lkm.tree.wildcards import match
 from tests.support.trees import TRIES

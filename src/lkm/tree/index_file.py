@@ -19,16 +19,16 @@ from struct import error as StructError
 from typing import NamedTuple
 
 from lkm.errors import FormatError
+from lkm.tree.index_format import (
+    ADDRESS,
+    HAS_CHILDREN,
+    HAS_PREFIX,
+    HAS_VALUES,
+    HEADER_SIZE,
+    MAGIC,
+    VERSION,
+)
 from lkm.tree.wildcards import START, Progress, Text
-
-MAGIC = 0xB007F457
-VERSION = 0x0002_0001
-HEADER_SIZE = 12
-
-HAS_PREFIX = 0x8000_0000
-HAS_VALUES = 0x4000_0000
-HAS_CHILDREN = 0x2000_0000
-ADDRESS = 0x0FFF_FFFF
 
 _HEADER = Struct(">III")
 _WORD = Struct(">I").unpack_from

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from lkm.errors import UnsupportedError
-from lkm.tree.index_file import (
+from lkm.tree.index_format import (
     ADDRESS,
     HAS_CHILDREN,
     HAS_PREFIX,
@@ -91,14 +91,25 @@ def lay_out(keys: Sequence[bytes], packed: Mapping[bytes, bytes], begin: int) ->
         root_values = packed[b""]
         keys = keys[1:]
     branches = _OpenBranches(begin)
+    add = branches.pieces.append
+    # The loop runs once per alias and symbol: a leaf is laid out here, without a call.
     for key, value, shared in zip(keys, map(packed.__getitem__, keys), _shared(keys), strict=True):
         if shared > branches.depth:
             if shared == len(key):
                 branches.open(shared, value)
                 continue
             branches.open(shared)
-        branches.add_leaf(key, value)
-        if shared < branches.depth:
+        depth = branches.depth
+        prefix = key[depth + 1 :]
+        if prefix:
+            piece = prefix + b"\0" + value
+            branches.children += (key[depth], branches.position | (HAS_PREFIX | HAS_VALUES))
+        else:
+            piece = value
+            branches.children += (key[depth], branches.position | HAS_VALUES)
+        add(piece)
+        branches.position += len(piece)
+        if shared < depth:
             branches.close(key, shared)
     return Part(branches.pieces, branches.children, root_values, branches.position)
 
@@ -124,19 +135,6 @@ class _OpenBranches:
         self._depths.append(depth)
         self._families.append(self.children)
         self._values.append(values)
-
-    def add_leaf(self, key: bytes, values: bytes) -> None:
-        """Lay out ``key`` below the deepest branch."""
-        prefix = key[self.depth + 1 :]
-        address = self.position | HAS_VALUES
-        if prefix:
-            address |= HAS_PREFIX
-            piece = prefix + b"\0" + values
-        else:
-            piece = values
-        self.pieces.append(piece)
-        self.position += len(piece)
-        self.children += (key[self.depth], address)
 
     def close(self, key: bytes, shared: int) -> None:
         """Lay out the branches deeper than what ``key`` shares with the key that follows."""

@@ -1,0 +1,101 @@
+"""Index a tree of modules, as ``depmod`` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from lkm import files
+from lkm.tree import depmod
+from lkm.tree.depmod import Outcome, Request
+from lkm.tree.depmod_rules import DIRECTORIES, Report
+from lkm.tree.depmod_workers import Progress, processors
+from lkm.tree.names import EXTENSIONS
+
+
+class Order(NamedTuple):
+    """What depmod is told to do; paths are absolute.
+
+    ``directory`` is the release's module directory, ``output`` where the files go, ``config``
+    depmod.d's directories (kmod's own where empty). ``system_map`` or ``symvers`` say which
+    symbols the kernel has, for ``report_unknown``.
+    """
+
+    directory: str
+    release: str
+    output: str
+    config: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    prefix: str = ""
+    warn_twice: bool = False
+    report_unknown: bool = False
+    system_map: str = ""
+    symvers: str = ""
+    cached: bool = True
+
+
+def index(
+    order: Order, report: Report, progress: Progress, explain: Callable[[str], None] | None = None
+) -> Outcome:
+    """Bring the index files up to date; raises ``OSError`` where that cannot be."""
+    return depmod.index_tree(_request(order, report), report, progress, explain)
+
+
+def show(order: Order, report: Report, progress: Progress) -> Iterator[bytes]:
+    """Yield the text index files without writing any."""
+    return depmod.show_tree(_request(order, report), report, progress)
+
+
+def _request(order: Order, report: Report) -> Request:
+    return Request(
+        directory=order.directory,
+        release=order.release,
+        output=order.output,
+        config=order.config or DIRECTORIES,
+        cache=os.fspath(files.cache_directory("depmod")) if order.cached else "",
+        workers=processors(),
+        warn_twice=order.warn_twice,
+        files=order.files,
+        prefix=os.fsencode(order.prefix),
+        kernel_symbols=_kernel_symbols(order, report),
+        check_crcs=bool(order.symvers),
+    )
+
+
+def _kernel_symbols(order: Order, report: Report) -> dict[bytes, int] | None:
+    if not order.symvers and not order.system_map:
+        return None
+    from lkm.tree.depmod_check import read_symvers, read_system_map  # only for these options
+
+    prefix = os.fsencode(order.prefix)
+    if order.symvers:
+        symbols = read_symvers(order.symvers, prefix, report)
+    else:
+        symbols = read_system_map(order.system_map, prefix, report)
+    return symbols if order.report_unknown else None
+
+
+def is_up_to_date(order: Order, report: Report) -> bool:
+    """Say whether modules.dep is no older than any module, as ``depmod -A`` judges it."""
+    try:
+        written = int(os.stat(f"{order.output}/modules.dep").st_mtime)
+    except OSError as error:
+        place = f"could not fstatat({order.output}, modules.dep)"
+        report("ERROR", f"{place}: {error.strerror}")
+        return False
+    stack = [order.directory]
+    while stack:
+        try:
+            entries = list(os.scandir(stack.pop()))
+        except OSError as error:
+            report("ERROR", f"could not open directory {error.filename}: {error.strerror}")
+            continue
+        for entry in entries:
+            if entry.name in ("build", "source"):
+                continue
+            if entry.is_dir():
+                stack.append(entry.path)
+            elif entry.name.endswith(EXTENSIONS) and int(entry.stat().st_mtime) > written:
+                return False
+    return True

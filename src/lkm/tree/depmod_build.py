@@ -1,0 +1,100 @@
+"""From the facts of a tree to the contents of its index files, and into its folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from lkm.tree import depmod_output as output
+from lkm.tree.depmod_facts import Needs, TreeFacts
+from lkm.tree.depmod_order import closure, load_order
+from lkm.tree.depmod_rules import Report
+from lkm.tree.names import module_name
+
+Files = Iterator[tuple[str, bytes]]
+
+PARTS = {
+    "dependencies": ("modules.dep", "modules.dep.bin"),
+    "aliases": ("modules.alias", "modules.alias.bin"),
+    "symbols": ("modules.symbols", "modules.symbols.bin"),
+    "builtin": ("modules.builtin.bin", "modules.builtin.alias.bin"),
+    "small": ("modules.softdep", "modules.weakdep", "modules.devname"),
+}
+"""The parts of the work, in kmod's order, and the files each makes."""
+
+
+class Build:
+    """The index files of one tree, made of its facts.
+
+    Raises ``CycleError`` where the modules cannot be ordered.
+    """
+
+    def __init__(self, directory: str, facts: TreeFacts, *, warn_twice: bool = False) -> None:
+        self.directory = directory
+        self.facts = facts
+        self._warn_twice = warn_twice
+        self.names = [os.fsencode(module_name(path)) for path in facts.paths]
+        self._owners = facts.owners()
+
+    def files(self, part: str, report: Report) -> Files:
+        """Yield the files of one of ``PARTS``."""
+        make = {
+            "dependencies": self.dependency_files,
+            "aliases": self.alias_files,
+            "symbols": self.symbol_files,
+            "builtin": self.builtin_files,
+            "small": self.small_files,
+        }[part]
+        return make(report)
+
+    def texts(self, part: str, report: Report) -> Files:
+        """Yield only the texts of one of ``PARTS``."""
+        return (file for file in self.files(part, report) if not file[0].endswith(".bin"))
+
+    def dependency_files(self, report: Report) -> Files:
+        """Yield modules.dep and its trie."""
+        needs = Needs(self.directory, self.facts, self._owners)
+        direct = needs.all()
+        every = closure(direct, load_order(direct, needs.exact))
+        lines = output.dependency_lines([os.fsencode(p) for p in self.facts.paths], every)
+        yield "modules.dep", output.dependency_text(lines)
+        yield "modules.dep.bin", output.dependency_trie(self.names, lines, report)
+
+    def alias_files(self, report: Report) -> Files:
+        """Yield modules.alias and its trie."""
+        yield "modules.alias", output.alias_text(self.names, self.facts.aliases)
+        names = output.Names(self.names)
+        trie = output.alias_trie(names, self.facts.aliases, report, warn=self._warn_twice)
+        yield "modules.alias.bin", trie
+
+    def symbol_files(self, report: Report) -> Files:
+        """Yield modules.symbols and its trie."""
+        yield "modules.symbols", output.symbol_text(self.names, self._owners)
+        names = output.Names(self.names)
+        yield "modules.symbols.bin", output.symbol_trie(names, self._owners, report)
+
+    def builtin_files(self, report: Report) -> Files:
+        """Yield the tries of the modules built into the kernel."""
+        data = self._input("modules.builtin", report)
+        trie = b"" if data is None else output.builtin_trie(data, report)
+        yield "modules.builtin.bin", trie
+        data = self._input("modules.builtin.modinfo", report)
+        trie = b"" if data is None else output.builtin_alias_trie(data, report)
+        yield "modules.builtin.alias.bin", trie
+
+    def small_files(self, report: Report) -> Files:
+        """Yield the files only few modules have a line in; weakdep only where one has."""
+        facts = self.facts
+        yield "modules.softdep", output.softdep_text(self.names, facts.softdeps)
+        if any(facts.weakdeps):
+            yield "modules.weakdep", output.weakdep_text(self.names, facts.weakdeps)
+        yield "modules.devname", output.devname_text(self.names, facts.aliases, report)
+
+    def _input(self, name: str, report: Report) -> bytes | None:
+        try:
+            with open(f"{self.directory}/{name}", "rb", buffering=0) as file:
+                return file.read()
+        except OSError as error:
+            place = f"could not open {name} at {self.directory}"
+            report("WARNING", f"{place}: {error.strerror}")
+            return None

@@ -1,0 +1,188 @@
+"""What depmod keeps of a tree between runs, so that only what changed is read again.
+
+Two files below the cache directory: the small *state*, which suffices to see that nothing has
+changed, and the *facts* of all modules. Both are in Python's own ``marshal`` format, the fastest
+there is; being trusted so, they count only when this user owns them and nobody else can write
+to them, and when they were written by this version of Python and of this format.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+import time
+from array import array
+from binascii import crc32
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import chain
+from typing import Any, NamedTuple
+
+from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
+from lkm.tree.depmod_scan import NO_SIGNATURE, Signature, signature
+
+_FORMAT = 1
+_KEPT = 32  # trees; the ones not used for longest are forgotten
+_STATE, _FACTS = ".state", ".facts"
+_OTHERS_WRITE = 0o022
+
+
+class State(NamedTuple):
+    """What a run saw and left: with the same of all this there is nothing to do."""
+
+    circumstances: str
+    """Rules and options, in one text."""
+    paths: str
+    """The modules in the directories' order, each ended by a NUL."""
+    signatures: bytes
+    """Of the modules, as ``stat_all`` gives them."""
+    files: tuple[Signature | None, ...]
+    """Signatures of the files read and written beside the modules."""
+    messages: dict[str, list[tuple[str, str]]]
+    """What was reported, by the part of the work it belongs to."""
+    facts: int
+    """The number of the facts the files were made of."""
+
+
+class Cache:
+    """The cache of one tree and one output directory."""
+
+    def __init__(self, folder: str, directory: str, output: str) -> None:
+        self._folder = folder
+        self._tree = (directory, output)
+        number = crc32("\0".join(self._tree).encode("utf-8", "surrogateescape"))
+        self._stem = os.path.join(folder, f"{number:08x}")
+
+    def load_state(self) -> State | None:
+        """Return the state the last run left, ``None`` when there is none that can be used."""
+        content = self._load(_STATE)
+        return None if content is None else State(*content)
+
+    def load_facts(self) -> tuple[int, TreeFacts] | None:
+        """Return the facts the last run left, and their number."""
+        content = self._load(_FACTS)
+        if content is None:
+            return None
+        number, known, columns = content
+        facts = TreeFacts(KnownSymbols(known.split(b"\0")[:-1]))
+        (
+            paths,
+            facts.signatures,
+            facts.aliases,
+            facts.softdeps,
+            facts.weakdeps,
+            facts.exports,
+            imports,
+            exact,
+            facts.problems,
+        ) = columns
+        facts.paths = paths.split("\0")[:-1]
+        facts.imports = [array("I", numbers) for numbers in imports]
+        facts.exact = bytearray(exact)
+        return number, facts
+
+    def save_facts(self, facts: TreeFacts) -> int:
+        """Keep the facts of this run and return the number they got."""
+        number = time.time_ns()
+        known = b"".join([name + b"\0" for name in facts.known.numbers])
+        columns = (
+            "".join([f"{path}\0" for path in facts.paths]),
+            facts.signatures,
+            facts.aliases,
+            facts.softdeps,
+            facts.weakdeps,
+            facts.exports,
+            [numbers.tobytes() for numbers in facts.imports],
+            bytes(facts.exact),
+            facts.problems,
+        )
+        self._save(_FACTS, (number, known, columns))
+        return number
+
+    def save_state(self, state: State) -> None:
+        """Keep the state of this run, and forget trees not seen for long."""
+        self._save(_STATE, tuple(state))
+        self._forget()
+
+    def _load(self, ending: str) -> tuple[Any, ...] | None:
+        try:
+            descriptor = os.open(self._stem + ending, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        with open(descriptor, "rb", buffering=0) as file:
+            status = os.fstat(descriptor)
+            if status.st_uid != os.geteuid() or status.st_mode & _OTHERS_WRITE:
+                return None
+            data = file.read()
+        head, body = data[:_HEAD_SIZE], memoryview(data)[_HEAD_SIZE:]
+        if head != _head(body):
+            return None
+        tree, content = marshal.loads(body)
+        return content if tree == self._tree else None
+
+    def _save(self, ending: str, content: tuple[Any, ...]) -> None:
+        body = marshal.dumps((self._tree, content))
+        # A cache that cannot be written (no room, no permission) is no reason to fail.
+        with suppress(OSError):
+            temporary = f"{self._stem}{ending}.{os.getpid()}"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            with open(os.open(temporary, flags, 0o600), "wb", buffering=0) as file:
+                file.write(_head(body))
+                file.write(body)
+            os.rename(temporary, self._stem + ending)
+
+    def _forget(self) -> None:
+        with suppress(OSError):
+            names = os.listdir(self._folder)
+            if len(names) <= 2 * _KEPT:
+                return
+            paths = [os.path.join(self._folder, name) for name in names]
+            paths.sort(key=os.path.getmtime)
+            for path in paths[: len(names) - 2 * _KEPT]:
+                os.unlink(path)
+
+
+def _head(body: bytes | memoryview) -> bytes:
+    numbers = (_FORMAT, sys.hexversion, len(body), crc32(body))
+    return array("Q", numbers).tobytes()
+
+
+_HEAD_SIZE = 4 * 8
+
+
+def file_signature(path: str) -> Signature | None:
+    """Return the signature of the file ``path``, ``None`` when there is none."""
+    try:
+        return signature(os.stat(path))
+    except OSError:
+        return None
+
+
+def stat_all(directory: str, paths: list[str]) -> bytes:
+    """Return the packed signatures of ``paths``, absolute or relative to ``directory``."""
+    signatures = []
+    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for path in paths:
+            try:
+                status = os.stat(path, dir_fd=folder)
+                signatures.append((status.st_size, status.st_mtime_ns, status.st_ino))
+            except OSError:
+                signatures.append(NO_SIGNATURE)
+    finally:
+        os.close(folder)
+    return pack_signatures(signatures)
+
+
+def pack_signatures(signatures: Iterable[Signature]) -> bytes:
+    """Return ``signatures`` as the bytes of three numbers each."""
+    return array("q", chain.from_iterable(signatures)).tobytes()
+
+
+def unpack_signatures(packed: bytes) -> Iterator[Signature]:
+    """Yield the signatures in ``packed``."""
+    numbers = array("q", packed)
+    return zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)

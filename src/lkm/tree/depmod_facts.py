@@ -1,0 +1,156 @@
+"""The facts of all modules of a tree, in columns, and who needs whom by them.
+
+Imports are kept as numbers of *known* symbols: those that some module exports, or did when these
+facts were gathered. A symbol that no module ever exported cannot make a dependency.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable, Sequence
+
+from lkm.tree.depmod_order import Dependencies
+from lkm.tree.depmod_scan import Scanned, Signature, iterate_versions, undefined_names
+
+_RECORD_NAME = 56  # bytes of a __versions record that hold the padded name
+
+
+class KnownSymbols:
+    """The symbols modules export, numbered."""
+
+    def __init__(self, names: Iterable[bytes] = ()) -> None:
+        self.numbers: dict[bytes, int] = {}
+        self._padded: dict[bytes, int] = {}
+        self.add(names)
+
+    def add(self, names: Iterable[bytes]) -> None:
+        """Give the symbols not known yet the next numbers."""
+        numbers = self.numbers
+        for name in names:
+            numbers.setdefault(name, len(numbers))
+        self._padded = {}
+
+    def imported(self, versions: bytes, names: Iterable[bytes]) -> array[int]:
+        """Return the numbers of the known among a module's imports, in their order."""
+        if versions:
+            if not self._padded:
+                self._padded = {n.ljust(_RECORD_NAME, b"\0"): i for n, i in self.numbers.items()}
+            padded = self._padded
+            return array("I", [padded[n] for (n,) in iterate_versions(versions) if n in padded])
+        numbers = self.numbers
+        # 64-bit PowerPC of old calls a function's code ``.name``.
+        plain = (name.removeprefix(b".") for name in names)
+        return array("I", [numbers[name] for name in plain if name in numbers])
+
+
+class TreeFacts:
+    """The facts of modules in a fixed order; each attribute is a column.
+
+    ``imports`` are numbers of ``known`` symbols; where ``exact`` is set, in symbol-table order.
+    Strings are ended by NUL.
+    """
+
+    __slots__ = (
+        "aliases",
+        "exact",
+        "exports",
+        "imports",
+        "known",
+        "paths",
+        "problems",
+        "signatures",
+        "softdeps",
+        "weakdeps",
+    )
+
+    def __init__(self, known: KnownSymbols) -> None:
+        self.known = known
+        self.paths: list[str] = []
+        self.signatures: list[Signature] = []
+        self.aliases: list[bytes] = []
+        self.softdeps: list[bytes] = []
+        self.weakdeps: list[bytes] = []
+        self.exports: list[bytes] = []
+        self.imports: list[array[int]] = []
+        self.exact = bytearray()
+        self.problems: list[str] = []
+
+    @classmethod
+    def gathered(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
+        """Return the facts of a tree all of whose modules were read."""
+        facts = cls(KnownSymbols())
+        for (_, _, _, exports, _, _, _), _ in scanned:
+            if exports:
+                facts.known.add(exports.split(b"\0")[:-1])
+        for path, module in zip(paths, scanned, strict=True):
+            facts.append(path, module)
+        return facts
+
+    def append(self, path: str, module: Scanned) -> None:
+        """Add a module just read; what it exports must be known already."""
+        (aliases, softdeps, weakdeps, exports, versions, imports, problem), signature = module
+        self.paths.append(path)
+        self.signatures.append(signature)
+        self.aliases.append(aliases)
+        self.softdeps.append(softdeps)
+        self.weakdeps.append(weakdeps)
+        self.exports.append(exports)
+        names = imports.split(b"\0")[:-1] if imports else ()
+        self.imports.append(self.known.imported(versions, names))
+        self.exact.append(not versions)
+        self.problems.append(problem)
+
+    def take(self, other: TreeFacts, place: int) -> None:
+        """Add the module at ``place`` of ``other``, whose known symbols are this one's."""
+        self.paths.append(other.paths[place])
+        self.signatures.append(other.signatures[place])
+        self.aliases.append(other.aliases[place])
+        self.softdeps.append(other.softdeps[place])
+        self.weakdeps.append(other.weakdeps[place])
+        self.exports.append(other.exports[place])
+        self.imports.append(other.imports[place])
+        self.exact.append(other.exact[place])
+        self.problems.append(other.problems[place])
+
+    def owners(self) -> dict[bytes, int]:
+        """Return which module exports each symbol: the last one that does."""
+        owners: dict[bytes, int] = {}
+        for module, exports in enumerate(self.exports):
+            if exports:
+                owners.update(dict.fromkeys(exports.split(b"\0")[:-1], module))
+        return owners
+
+
+class Needs:
+    """Who needs whom in a tree, and the exact order of it where that is asked for."""
+
+    def __init__(self, directory: str, facts: TreeFacts, owners: dict[bytes, int]) -> None:
+        self._directory = directory
+        self._facts = facts
+        self._owners = [owners.get(name, -1) for name in facts.known.numbers]
+
+    def all(self) -> Dependencies:
+        """Return the modules each module needs."""
+        owners = self._owners
+        needs: Dependencies = []
+        for numbers in self._facts.imports:
+            if numbers:
+                own = dict.fromkeys([owners[number] for number in numbers])
+                own.pop(-1, None)
+                needs.append(list(own))
+            else:
+                needs.append(())
+        return needs
+
+    def exact(self, module: int) -> list[int]:
+        """Return the modules one needs in its symbol table's order, reading that if need be."""
+        facts = self._facts
+        if not facts.exact[module]:
+            path = os.path.join(self._directory, facts.paths[module])
+            facts.imports[module] = facts.known.imported(b"", undefined_names(path))
+            facts.exact[module] = True
+        owners = self._owners
+        own = dict.fromkeys([owners[number] for number in facts.imports[module]])
+        own.pop(-1, None)
+        return list(own)

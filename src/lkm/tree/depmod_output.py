@@ -1,0 +1,252 @@
+"""The contents of each index file, byte for byte as kmod 30's depmod writes them.
+
+Source: the ``output_`` functions of kmod's ``tools/depmod.c``. A module's place in the order is
+the priority of its values.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import cast
+
+from lkm.tree.depmod_rules import Report
+from lkm.tree.hash_order import SYMBOL_BUCKETS, in_hash_order
+from lkm.tree.index_writer import pack_several, pack_single, pack_value, trie
+from lkm.tree.names import module_name, normalize_alias
+
+Strings = Sequence[bytes]
+"""For each module, in order, its aliases (or softdeps, or weakdeps), each ended by a NUL."""
+
+_ALIAS_HEADER = b"# Aliases extracted from modules themselves.\n"
+_SYMBOL_HEADER = b"# Aliases for symbols, used by symbol_request().\n"
+_SOFTDEP_HEADER = b"# Soft dependencies extracted from modules themselves.\n"
+_WEAKDEP_HEADER = b"# Weak dependencies extracted from modules themselves.\n"
+_DEVNAME_HEADER = b"# Device nodes to trigger on-demand module loading.\n"
+_LARGEST_BYTE = 0x7F
+_DEVICE = re.compile(rb"(char|block)-major-\s*([+-]?\d+)-\s*([+-]?\d+)")
+
+
+class Names:
+    """The modules' names in order, and each as a value for a trie."""
+
+    def __init__(self, names: Sequence[bytes]) -> None:
+        self.names = names
+        self.packed = [pack_value(place, name) for place, name in enumerate(names)]
+
+
+def dependency_lines(paths: Sequence[bytes], needs: Sequence[Sequence[int]]) -> list[bytes]:
+    """Return the lines of modules.dep, without their ends."""
+    after_blank = [b" " + path for path in paths]
+    return [
+        path + b":" + b"".join([after_blank[module] for module in needed])
+        for path, needed in zip(paths, needs, strict=True)
+    ]
+
+
+def dependency_text(lines: Sequence[bytes]) -> bytes:
+    """Return modules.dep."""
+    return b"".join([line + b"\n" for line in lines])
+
+
+def dependency_trie(names: Sequence[bytes], lines: Sequence[bytes], report: Report) -> bytes:
+    """Return modules.dep.bin."""
+    keys = _seven_bit(names, report)
+    return trie(
+        {
+            key: pack_single(pack_value(place, line))
+            for place, (key, line) in enumerate(zip(keys, lines, strict=True))
+            if key is not None
+        }
+    )
+
+
+def alias_text(names: Sequence[bytes], aliases: Strings) -> bytes:
+    """Return modules.alias."""
+    pieces = [_ALIAS_HEADER]
+    for name, own in zip(names, aliases, strict=True):
+        if own:
+            end = b" " + name + b"\n"
+            pieces += (b"alias ", own[:-1].replace(b"\0", end + b"alias "), end)
+    return b"".join(pieces)
+
+
+def alias_trie(modules: Names, aliases: Strings, report: Report, *, warn: bool = False) -> bytes:
+    """Return modules.alias.bin; with ``warn`` an alias a module has twice is reported."""
+    values: list[bytes] = []
+    for value, own in zip(modules.packed, aliases, strict=True):
+        if own:
+            values += [value] * own.count(b"\0")
+    return trie(_merged(_normal(b"".join(aliases), report), values, report if warn else None))
+
+
+def _normal(joined: bytes, report: Report) -> list[bytes | None]:
+    """Return the keys of aliases: ``-`` made ``_``, ``None`` for what cannot be a key."""
+    keys: list[bytes | None] = list(joined.replace(b"-", b"_").split(b"\0"))
+    keys.pop()
+    if b"[" in joined or b"]" in joined:
+        for place, alias in enumerate(joined.split(b"\0")):
+            if b"[" in alias or b"]" in alias:
+                text = alias.decode("latin-1")
+                key = normalize_alias(text)
+                keys[place] = None if key is None else key.encode("latin-1")
+                if key is None:
+                    report("WARNING", f"Unmatched bracket in {text}")
+    return keys if joined.isascii() else _seven_bit(keys, report)
+
+
+def _seven_bit(keys: Sequence[bytes | None], report: Report) -> list[bytes | None]:
+    """Return ``keys`` with ``None`` for those a trie cannot hold."""
+    checked = list(keys)
+    for place, key in enumerate(keys):
+        if key is not None and not key.isascii():
+            bad = next(byte for byte in key if byte > _LARGEST_BYTE)
+            report(
+                "ERROR",
+                f"Module index: bad character '{chr(bad)}'={bad:#x} - only 7-bit ASCII is "
+                f"supported:\n{key.decode('utf-8', 'backslashreplace')}",
+            )
+            checked[place] = None
+    return checked
+
+
+def _merged(
+    keys: Sequence[bytes | None], values: Sequence[bytes], report: Report | None
+) -> dict[bytes, bytes]:
+    """Return each key with its values, which are in the order of their priority."""
+    single = {value: pack_single(value) for value in set(values)}
+    merged = dict(zip(keys, map(single.__getitem__, values), strict=True))
+    if len(merged) < len(keys):
+        several: dict[bytes | None, list[bytes]] = {}
+        for key, value in zip(keys, values, strict=True):
+            several.setdefault(key, []).append(value)
+        for key, own in several.items():
+            if len(own) > 1 and key is not None:
+                merged[key] = pack_several(own)
+                if report:
+                    _report_twice(key, own, report)
+    merged.pop(None, None)
+    return cast(dict[bytes, bytes], merged)
+
+
+def _report_twice(key: bytes, values: Sequence[bytes], report: Report) -> None:
+    for place, value in enumerate(values):
+        if value in values[:place]:
+            name = os.fsdecode(value[4:-1])
+            report("WARNING", f"duplicate module alias:\n{os.fsdecode(key)} {name}")
+
+
+def softdep_text(names: Sequence[bytes], softdeps: Strings) -> bytes:
+    """Return modules.softdep."""
+    return _SOFTDEP_HEADER + _listed(b"softdep", names, softdeps)
+
+
+def weakdep_text(names: Sequence[bytes], weakdeps: Strings) -> bytes:
+    """Return modules.weakdep, which depmod writes since kmod 33."""
+    return _WEAKDEP_HEADER + _listed(b"weakdep", names, weakdeps)
+
+
+def _listed(word: bytes, names: Sequence[bytes], strings: Strings) -> bytes:
+    return b"".join(
+        [
+            b"%b %b %b\n" % (word, name, value)
+            for name, own in zip(names, strings, strict=True)
+            for value in own.split(b"\0")[:-1]
+        ]
+    )
+
+
+def symbol_text(names: Sequence[bytes], owners: Mapping[bytes, int]) -> bytes:
+    """Return modules.symbols: ``owners`` says which module exports each symbol."""
+    endings = [b" " + name + b"\n" for name in names]
+    lines = [
+        b"alias symbol:" + symbol + endings[owners[symbol]]
+        for symbol in in_hash_order(owners, SYMBOL_BUCKETS)
+    ]
+    return _SYMBOL_HEADER + b"".join(lines)
+
+
+def symbol_trie(modules: Names, owners: Mapping[bytes, int], report: Report) -> bytes:
+    """Return modules.symbols.bin."""
+    values = [pack_single(value) for value in modules.packed]
+    packed = {b"symbol:" + symbol: values[owner] for symbol, owner in owners.items()}
+    if not b"".join(owners).isascii():
+        checked = _seven_bit(list(packed), report)
+        packed = {key: packed[key] for key in checked if key is not None}
+    return trie(packed)
+
+
+def builtin_trie(data: bytes, report: Report) -> bytes:
+    """Return modules.builtin.bin of modules.builtin's bytes."""
+    names = []
+    lines = data.split(b"\n")
+    for line in [*(line + b"\n" for line in lines[:-1]), *filter(None, lines[-1:])]:
+        if line[:1].isalpha():
+            names.append(module_name(os.fsdecode(line)).encode("utf-8", "surrogateescape"))
+        else:
+            report("ERROR", f"Invalid modules.builtin line: {os.fsdecode(line)}")
+    keys = _seven_bit(names, report)
+    return trie(_merged(keys, [pack_value(0, b"")] * len(keys), None))
+
+
+def builtin_alias_trie(data: bytes, report: Report) -> bytes:
+    """Return modules.builtin.alias.bin of modules.builtin.modinfo's bytes."""
+    pairs = list(_builtin_aliases(data))
+    # All have the priority 0, and kmod puts a value before those of the same priority.
+    pairs.reverse()
+    keys = _normal(b"".join([alias + b"\0" for _, alias in pairs]), report)
+    return trie(_merged(keys, [pack_value(0, module) for module, _ in pairs], None))
+
+
+def _builtin_aliases(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield module and alias of each ``module.alias=ALIAS`` that a NUL ends."""
+    entries = iter(data.split(b"\0")[:-1])
+    for entry in entries:
+        module, dot, field = entry.partition(b".")
+        if not dot or not module:
+            continue
+        key, equals, value = field.partition(b"=")
+        if not equals:
+            next(entries, None)  # kmod looks for this one's end and finds the next one's
+        elif key == b"alias" and value:
+            yield module, value
+
+
+def devname_text(names: Sequence[bytes], aliases: Strings, report: Report) -> bytes:
+    """Return modules.devname; empty when no module has a device node to create."""
+    lines = []
+    for name, own in zip(names, aliases, strict=True):
+        if b"devname:" not in own:
+            continue
+        several = own.split(b"\0")
+        if any(alias.startswith(b"devname:") for alias in several):
+            line = _device_line(name, several)
+            if line:
+                lines.append(line)
+            else:
+                node = os.fsdecode(_last_devname(several))
+                report(
+                    "ERROR",
+                    f"Module '{os.fsdecode(name)}' has devname ({node}) but lacks major and "
+                    "minor information. Ignoring.",
+                )
+    return _DEVNAME_HEADER + b"".join(lines) if lines else b""
+
+
+def _device_line(name: bytes, aliases: Sequence[bytes]) -> bytes:
+    """Return a module's line, of the first aliases that say both the name and the number."""
+    node = device = None
+    for alias in aliases:
+        if alias.startswith(b"devname:"):
+            node = alias.removeprefix(b"devname:")
+        elif match := _DEVICE.match(alias):
+            device = match
+        if node is not None and device is not None:
+            major, minor = (int(number) % (1 << 32) for number in device.groups()[1:])
+            return b"%b %b %b%d:%d\n" % (name, node, device[1][:1], major, minor)
+    return b""
+
+
+def _last_devname(aliases: Iterable[bytes]) -> bytes:
+    return [a.removeprefix(b"devname:") for a in aliases if a.startswith(b"devname:")][-1]

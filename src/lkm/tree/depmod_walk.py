@@ -1,0 +1,144 @@
+"""Find the modules of a kernel and put them into depmod's order.
+
+Source: kmod's ``tools/depmod.c: depmod_modules_search, depmod_modules_sort``.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+
+from lkm.tree.depmod_rules import Report, Rules, keeps
+from lkm.tree.hash_order import MODULE_BUCKETS, in_hash_order
+from lkm.tree.names import EXTENSIONS, module_name
+
+_NEVER = frozenset({"build", "source"})
+_LONGEST_LINE = 4095  # kmod reads lines into a buffer of PATH_MAX bytes
+
+
+def find_modules(directory: str, rules: Rules, report: Report) -> dict[str, str]:
+    """Return the modules below ``directory`` and depmod.d's external ones: name → path.
+
+    Paths inside are relative, others absolute. Raises ``OSError`` when ``directory`` cannot be
+    listed.
+    """
+    found: dict[str, str] = {}
+    os.stat(directory)
+    for folder in (directory, *rules.externals):
+        inside = folder == directory
+        for relative in _module_files(folder, rules, report):
+            path = relative if inside else f"{folder}/{relative}"
+            name = module_name(path)
+            old = found.setdefault(name, path)
+            if old is not path and not _stays(rules, directory, old, path, name):
+                found[name] = path
+    return {name: _relative(path, directory) for name, path in found.items()}
+
+
+def _stays(rules: Rules, directory: str, old: str, new: str, name: str) -> bool:
+    old, new = (path if path[0] == "/" else f"{directory}/{path}" for path in (old, new))
+    return keeps(rules, directory, old, new, len(name))
+
+
+def _relative(path: str, directory: str) -> str:
+    return path.removeprefix(f"{directory}/") if path[0] == "/" else path
+
+
+def _module_files(folder: str, rules: Rules, report: Report) -> Iterator[str]:
+    """Yield the module files below ``folder`` in the order of its directories' entries."""
+    excluded = _NEVER.union(rules.excludes)
+    stack = [("", _entries(folder, report))]
+    while stack:
+        prefix, entries = stack[-1]
+        for entry in entries:
+            name = entry.name
+            if name in excluded:
+                continue
+            if name.endswith(EXTENSIONS) and entry.is_file():
+                if name not in EXTENSIONS:
+                    yield prefix + name
+            elif entry.is_dir():
+                if entry.is_symlink() and _circular(folder, prefix, entry.path):
+                    report("ERROR", f"{entry.path} leads back to a directory above it")
+                    continue
+                stack.append((f"{prefix}{name}/", _entries(entry.path, report)))
+                break
+            elif not entry.is_file():
+                _report_odd(entry, report)
+        else:
+            stack.pop()
+
+
+def _entries(folder: str, report: Report) -> Iterator[os.DirEntry[str]]:
+    # All at once: an open directory for each level could be more than a process may have.
+    try:
+        with os.scandir(folder) as entries:
+            return iter(list(entries))
+    except OSError as error:
+        report("ERROR", f"could not open directory {folder}: {error.strerror}")
+        return iter(())
+
+
+def _circular(folder: str, prefix: str, path: str) -> bool:
+    target = os.stat(path)
+    above = folder
+    if os.path.samestat(os.stat(above), target):
+        return True
+    for part in prefix.split("/")[:-1]:
+        above = f"{above}/{part}"
+        if os.path.samestat(os.stat(above), target):
+            return True
+    return False
+
+
+def _report_odd(entry: os.DirEntry[str], report: Report) -> None:
+    try:
+        mode = entry.stat().st_mode
+    except OSError as error:
+        report("ERROR", f"could not stat {entry.path}: {error.strerror}")
+        return
+    report("ERROR", f"unsupported file type {entry.path}: {stat.S_IFMT(mode):o}")
+
+
+def in_order(directory: str, found: dict[str, str], report: Report) -> list[str]:
+    """Return the paths of ``found`` in the order of ``modules.order``, the unlisted ones last.
+
+    Those, and all where that file cannot be used, are in the order of kmod's hash table.
+    """
+    listed = _listed(directory, report)
+    rest = found
+    ordered: list[str] = []
+    if listed:
+        by_line = {_line_of(name, path): path for name, path in found.items() if path[0] != "/"}
+        # Of a line that is there twice the last one counts.
+        lines = list(dict.fromkeys(reversed([line for line in listed if line in by_line])))
+        ordered = [by_line[line] for line in reversed(lines)]
+        if len(ordered) == len(found):
+            return ordered
+        done = set(ordered)
+        rest = {name: path for name, path in found.items() if path not in done}
+    by_name = {os.fsencode(name): path for name, path in rest.items()}
+    return ordered + [by_name[name] for name in in_hash_order(by_name, MODULE_BUCKETS)]
+
+
+def _line_of(name: str, path: str) -> str:
+    """Return the line of modules.order for a module: its path, as if it were not packed."""
+    begin = path.rfind("/") + 1
+    return path[: begin + len(name) + len(".ko")]
+
+
+def _listed(directory: str, report: Report) -> list[str]:
+    path = f"{directory}/modules.order"
+    try:
+        with open(path, "rb", buffering=0) as file:
+            data = file.read()
+    except OSError as error:
+        report("WARNING", f"could not open modules.order at {directory}: {error.strerror}")
+        return []
+    lines = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        if len(line) >= _LONGEST_LINE or (number == len(lines) and line):
+            report("ERROR", f"{path}:{number} corrupted line misses '\\n'")
+            return []
+    return os.fsdecode(data).split("\n")

@@ -1,0 +1,101 @@
+"""The order in which kmod's hash tables give their keys back; depmod's files are in that order.
+
+``shared/hash.c`` (Paul Hsieh's SuperFastHash over 16-bit words): by bucket, and by byte value
+within one. All keys of one length are hashed together, each in a 64-bit lane of one big number.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Iterable
+
+MODULE_BUCKETS = 512
+SYMBOL_BUCKETS = 2048
+
+
+def in_hash_order(keys: Iterable[bytes], buckets: int) -> list[bytes]:
+    """Return ``keys`` as a table of ``buckets`` (a power of two) gives them back."""
+    by_length: dict[int, list[bytes]] = {}
+    for key in keys:
+        by_length.setdefault(len(key), []).append(key)
+    placed: list[tuple[int, bytes]] = []
+    for length, same in by_length.items():
+        placed += zip(_Lanes(same, length).buckets(buckets), same, strict=True)
+    placed.sort()
+    return [key for _, key in placed]
+
+
+class _Lanes:
+    """The hashes of keys of one length, computed side by side."""
+
+    def __init__(self, keys: list[bytes], length: int) -> None:
+        self._count = len(keys)
+        self._length = length
+        self._bytes = b"".join(keys)
+        self._ones = int.from_bytes(b"\1\0\0\0\0\0\0\0" * self._count, "little")
+        self._words = self._ones * 0xFFFF_FFFF
+
+    def buckets(self, count: int) -> array[int]:
+        """Return the bucket of each key."""
+        mixed = self._finish(self._body()) & (self._ones * (count - 1))
+        lanes = array("I", mixed.to_bytes(8 * self._count, "little"))
+        if sys.byteorder == "big":
+            lanes.byteswap()
+        return lanes[::2]
+
+    def _body(self) -> int:
+        words = self._words
+        value = self._ones * self._length
+        place = 0
+        for _ in range(self._length // 4):
+            value = (value + self._short(place)) & words
+            value = (value << 16 & words) ^ (self._short(place + 2) << 11) ^ value
+            # The shifted word has up to 27 bits, so nothing leaves its lane.
+            value = self._add_shifted(value, 11)
+            place += 4
+        return self._tail(value, place)
+
+    def _tail(self, value: int, place: int) -> int:
+        words = self._words
+        match self._length & 3:
+            case 3:
+                value = (value + self._short(place)) & words
+                value ^= value << 16 & words
+                value ^= self._byte(place + 2) << 18
+                return self._add_shifted(value, 11)
+            case 2:
+                value = (value + self._short(place)) & words
+                value ^= value << 11 & words
+                return self._add_shifted(value, 17)
+            case 1:
+                value = (value + self._byte(place)) & words
+                value ^= value << 10 & words
+                return self._add_shifted(value, 1)
+        return value
+
+    def _finish(self, value: int) -> int:
+        words = self._words
+        value ^= value << 3 & words
+        value = self._add_shifted(value, 5)
+        value ^= value << 4 & words
+        value = self._add_shifted(value, 17)
+        value ^= value << 25 & words
+        return self._add_shifted(value, 6)
+
+    def _add_shifted(self, value: int, shift: int) -> int:
+        """Return ``value + (value >> shift)``, lane by lane."""
+        below = self._ones * (0xFFFF_FFFF >> shift)
+        return (value + (value >> shift & below)) & self._words
+
+    def _short(self, place: int) -> int:
+        """Return the 16-bit word at ``place`` of every key."""
+        lanes = bytearray(8 * self._count)
+        lanes[::8] = self._bytes[place :: self._length]
+        lanes[1::8] = self._bytes[place + 1 :: self._length]
+        return int.from_bytes(lanes, "little")
+
+    def _byte(self, place: int) -> int:
+        lanes = bytearray(8 * self._count)
+        lanes[::8] = self._bytes[place :: self._length]
+        return int.from_bytes(lanes, "little")

@@ -1,0 +1,107 @@
+"""A set of index files written together: first all beside the old ones, then all renamed.
+
+A process killed before the renaming leaves the old set. The renaming itself is done by a process
+of its own, in a session of its own, so that a kill of this one does not stop it half way; if that
+process is killed, this one finishes its work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+from types import TracebackType
+from typing import Self
+
+_LEFT_OVER = re.compile(r"\.modules\.[a-z.]+\.\d+\.lkm")
+
+
+class IndexFolder:
+    """A directory in which index files are replaced; use it as a context manager.
+
+    Entering waits for another process that is writing the same set. Files given to ``put`` take
+    the place of the old ones at ``commit``; without it they are removed again. Nothing is flushed
+    to disk, as kmod does not do so either: depmod makes it all again.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self._descriptor = -1
+        self._owner = 0
+        self._written: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self._owner = os.getpid()
+        self._descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # Some network file systems have no locks; there the process ids keep the files apart.
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            self._sweep()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for temporary in self._written.values():
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=self._descriptor)
+        os.close(self._descriptor)
+        self._descriptor = -1
+
+    def _sweep(self) -> None:
+        """Remove what killed processes have left; with the lock held nobody else is writing."""
+        for name in os.listdir(self._descriptor):
+            if _LEFT_OVER.fullmatch(name):
+                os.unlink(name, dir_fd=self._descriptor)
+
+    def expect(self, *names: str) -> None:
+        """Announce files that a forked process puts, so that ``commit`` renames them too."""
+        for name in names:
+            self._written[name] = self._temporary(name)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write ``data`` for the file ``name``, readable by all."""
+        temporary = self._temporary(name)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = os.open(temporary, flags, 0o644, dir_fd=self._descriptor)
+        self._written[name] = temporary
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        finally:
+            os.close(descriptor)
+
+    def commit(self) -> tuple[str, ...]:
+        """Let all files put take their places and return their names.
+
+        Raises ``OSError`` when one cannot.
+        """
+        helper = os.fork()
+        if not helper:
+            status = 1
+            try:
+                os.setsid()
+                for name in self._written:
+                    self._rename(name)
+                status = 0
+            finally:
+                os._exit(status)
+        if os.waitpid(helper, 0)[1]:
+            for name in self._written:
+                with contextlib.suppress(FileNotFoundError):  # the helper has done this one
+                    self._rename(name)
+        names = tuple(self._written)
+        self._written.clear()
+        return names
+
+    def _rename(self, name: str) -> None:
+        folder = self._descriptor
+        os.rename(self._written[name], name, src_dir_fd=folder, dst_dir_fd=folder)
+
+    def _temporary(self, name: str) -> str:
+        return f".{name}.{self._owner}.lkm"
