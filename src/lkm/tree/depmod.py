@@ -168,7 +168,8 @@ class _Run:
     def _search(self) -> tuple[Rules, dict[str, str]]:
         request = self._request
         if request.files:
-            return Rules(), {module_name(path): path for path in request.files}
+            inside = f"{request.directory}/"
+            return Rules(), {module_name(p): p.removeprefix(inside) for p in request.files}
         search = self.reporter("search")
         rules = load_rules(request.config, request.release, search)
         return rules, find_modules(request.directory, rules, search)

@@ -22,6 +22,8 @@ anything. Strings are ended by NUL. A plain tuple of plain values, for thousands
 process to process."""
 
 CRC_PREFIX = "__crc_"
+_SMALLEST = 7  # kmod reads so much to tell how a file is packed
+_IDENTITY = 16  # EI_NIDENT
 _SPARC = frozenset({2, 18, 43})  # EM_SPARC, EM_SPARC32PLUS, EM_SPARCV9
 _NO_CHECKSUM = (1 << 64) - 1
 _REGISTER = 13  # STT_REGISTER: a global register, not something undefined
@@ -37,8 +39,11 @@ def read_facts(path: str) -> Facts:
         return damaged(errno.EINVAL)
     try:
         elf = image.elf
-    except FormatError as error:
-        return damaged(errno.ENOEXEC if error.offset == 0 else errno.EINVAL)
+        elf.section(".modinfo")  # what is wrong with the headers shows here
+    except FormatError:
+        return damaged(_reason(image.payload))
+    if not elf.header.names_index:
+        return damaged(errno.EINVAL)
     try:
         strings = [entry for entry in _section(elf, ".modinfo").split(b"\0") if entry]
         return (
@@ -52,6 +57,13 @@ def read_facts(path: str) -> Facts:
         )
     finally:
         image.close()
+
+
+def _reason(data: bytes) -> int:
+    """Return kmod's error number for a file whose headers are damaged."""
+    if len(data) < _SMALLEST or (len(data) > _IDENTITY and data[:4] == b"\x7fELF"):
+        return errno.EINVAL
+    return errno.ENOEXEC
 
 
 def fields(strings: list[bytes], key: bytes) -> bytes:

@@ -76,10 +76,9 @@ def _cycles(roots: list[int], exact: Callable[[int], Sequence[int]]) -> list[tup
     """Return the cycles among modules that are still used, as kmod finds them."""
     found: list[tuple[int, ...]] = []
     visited: set[int] = set()
-    remaining = dict.fromkeys(roots)
+    remaining = list(roots)
     while remaining:
-        root = next(iter(remaining))
-        del remaining[root]
+        root = remaining.pop(0)
         stack: list[tuple[int, ...]] = [(root,)]
         for _ in range(_CYCLE_STEPS):
             if not stack:
@@ -89,12 +88,20 @@ def _cycles(roots: list[int], exact: Callable[[int], Sequence[int]]) -> list[tup
             if module in visited and module == root:
                 found.append(path)
                 for member in path:
-                    remaining.pop(member, None)
+                    remaining = _without(remaining, member)
                 continue
             visited.add(module)
             needed = exact(module)
             if not needed:
-                remaining.pop(module, None)
+                remaining = _without(remaining, module)
             # Into a cycle that does not lead back to the root, kmod would run for ever.
             stack += [(*path, m) for m in needed if m == root or m not in path]
     return found
+
+
+def _without(modules: list[int], module: int) -> list[int]:
+    """Return ``modules`` without one; kmod's list is a ring that then begins after it."""
+    if module not in modules:
+        return modules
+    place = modules.index(module)
+    return modules[place + 1 :] + modules[:place]

@@ -1,0 +1,219 @@
+"""The incremental run: whatever happened to the modules, the bytes are those of a full run."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lkm.tree.depmod import OUTPUTS, Outcome, Request, index_tree
+from tests.support.kernels import KernelFiles
+from tests.support.trees import INPUTS, kmod_depmod, outputs
+
+RELEASE = "6.1.0"
+# With dependencies among them, aliases, exports, and modules that are needed by many.
+SOURCES = (
+    "kernel/drivers/usb/serial/usbserial.ko",
+    "kernel/drivers/usb/serial/pl2303.ko",
+    "kernel/drivers/usb/serial/usb_wwan.ko",
+    "kernel/drivers/usb/serial/option.ko",
+    "kernel/drivers/net/usb/usbnet.ko",
+    "kernel/drivers/net/mii.ko",
+    "kernel/drivers/net/usb/asix.ko",
+    "kernel/fs/fuse/fuse.ko",
+    "kernel/fs/fuse/cuse.ko",
+    "kernel/crypto/lrw.ko",
+    "kernel/drivers/net/usb/cdc_ether.ko",
+    "kernel/drivers/net/usb/rndis_host.ko",
+)
+
+
+class Tree:
+    """A module tree that changes, with a cache of its own."""
+
+    def __init__(self, kernel: KernelFiles, root: Path) -> None:
+        self.sources = [kernel.modules / source for source in SOURCES]
+        self.root = root
+        self.folder = root / "lib/modules" / RELEASE
+        self.clock = 1_700_000_000
+        self.folder.mkdir(parents=True)
+        for name in INPUTS:
+            shutil.copy(kernel.modules / name, self.folder / name)
+        (root / "cache").mkdir()
+        for number in range(0, len(SOURCES), 2):
+            self.add(number, number)
+
+    def place(self, number: int) -> Path:
+        """Return one of the places a module can be at, listed in modules.order or not."""
+        name = SOURCES[number % len(SOURCES)]
+        return self.folder / (f"updates/{Path(name).name}" if number >= len(SOURCES) else name)
+
+    def add(self, place: int, source: int) -> None:
+        path = self.place(place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        shutil.copy(self.sources[source % len(SOURCES)], path)
+        self.touch(place)
+
+    def remove(self, place: int) -> None:
+        self.place(place).unlink(missing_ok=True)
+
+    def touch(self, place: int) -> None:
+        self.clock += 1
+        if self.place(place).exists():
+            os.utime(self.place(place), (self.clock, self.clock))
+
+    def index(self, *, workers: int = 1, cached: bool = True) -> Outcome:
+        folder = str(self.folder)
+        cache = str(self.root / "cache") if cached else ""
+        request = Request(folder, RELEASE, folder, (), cache, workers)
+        return index_tree(request, lambda level, text: None, lambda done, total: None)
+
+
+@pytest.fixture
+def tree(kernel: KernelFiles, tmp_path: Path) -> Tree:
+    return Tree(kernel, tmp_path)
+
+
+places = st.integers(0, 2 * len(SOURCES) - 1)
+steps = st.one_of(
+    st.tuples(st.just("add"), places, places),
+    st.tuples(st.just("remove"), places),
+    st.tuples(st.just("touch"), places),
+    st.tuples(st.just("damage"), places),
+    st.tuples(st.just("order"), st.integers(0, 2)),
+    st.tuples(st.just("lose"), st.sampled_from(OUTPUTS)),
+)
+rounds = st.lists(st.lists(steps, max_size=4), min_size=1, max_size=4)
+
+
+def take(tree: Tree, step: tuple[object, ...]) -> None:
+    match step:
+        case "add", int(place), int(source):
+            tree.add(place, source)
+        case "remove", int(place):
+            tree.remove(place)
+        case "touch", int(place):
+            tree.touch(place)
+        case "damage", int(place) if tree.place(place).exists():
+            tree.place(place).write_bytes(b"\x7fELF\x02\x01 no more than this")
+            tree.touch(place)
+        case "order", int(part):
+            lines = (tree.folder / "modules.order").read_text().splitlines(keepends=True)
+            (tree.folder / "modules.order").write_text("".join(lines[part:] + lines[:part]))
+        case "lose", str(name):
+            (tree.folder / name).unlink(missing_ok=True)
+
+
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(rounds)
+def test_as_a_full_run(kernel: KernelFiles, several: list[list[tuple[object, ...]]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Tree(kernel, Path(folder))
+        tree.index()
+        for changes in several:
+            for step in changes:
+                take(tree, step)
+            tree.index()
+            incremental = outputs(tree.folder)
+            for name in OUTPUTS:
+                (tree.folder / name).unlink(missing_ok=True)
+            tree.index(cached=False)
+            assert incremental == outputs(tree.folder)
+
+
+def test_full_runs_are_kmods(tree: Tree) -> None:
+    tree.add(len(SOURCES) + 3, 3)
+    tree.index()
+    ours = outputs(tree.folder)
+    assert kmod_depmod(tree.root, RELEASE).returncode == 0
+    assert ours == outputs(tree.folder)
+
+
+def test_nothing_changed_nothing_written(tree: Tree) -> None:
+    first = tree.index()
+    assert first.read == first.modules == 6
+    assert len(first.written) == 10
+    assert tree.index() == Outcome(6, 0, ())
+
+
+def test_only_the_new_module_is_read(tree: Tree) -> None:
+    tree.index()
+    tree.add(len(SOURCES) + 9, 9)
+    outcome = tree.index()
+    assert (outcome.modules, outcome.read) == (7, 1)
+    assert "modules.dep.bin" in outcome.written
+    assert "modules.symbols.bin" not in outcome.written
+
+
+def test_new_exports_need_all_to_be_read(tree: Tree) -> None:
+    tree.remove(0)  # usbserial, which others need
+    tree.index()
+    tree.add(3, 3)
+    tree.index()
+    assert b"usbserial" not in (tree.folder / "modules.dep").read_bytes()
+    tree.add(0, 0)
+    assert tree.index().read == 7
+    line = next(n for n in (tree.folder / "modules.dep").read_text().splitlines() if "option" in n)
+    assert "usbserial.ko" in line
+
+
+def test_same_size_and_time_but_another_inode(tree: Tree) -> None:
+    tree.index()
+    path = tree.place(4)
+    status = path.stat()
+    other = path.with_suffix(".tmp")
+    shutil.copy2(path, other)
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.rename(path)
+    assert tree.index().read == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 50, b"\0" * 1000])
+def test_a_damaged_cache_is_no_harm(tree: Tree, damage: bytes) -> None:
+    tree.index()
+    for path in (tree.root / "cache").iterdir():
+        path.write_bytes(damage)
+    assert tree.index().read == 6
+
+
+def test_a_cache_others_can_write_is_not_trusted(tree: Tree) -> None:
+    tree.index()
+    for path in (tree.root / "cache").iterdir():
+        path.chmod(0o666)
+    assert tree.index().read == 6
+
+
+def test_a_cache_that_cannot_be_written(tree: Tree) -> None:
+    shutil.rmtree(tree.root / "cache")
+    assert tree.index().read == tree.index().read == 6
+
+
+def test_messages_come_again(tree: Tree) -> None:
+    tree.place(0).write_bytes(b"nonsense, and long enough to be looked at")
+    folder = str(tree.folder)
+    request = Request(folder, RELEASE, folder, (), str(tree.root / "cache"))
+    heard: list[list[tuple[str, str]]] = []
+    for _ in range(2):
+        messages: list[tuple[str, str]] = []
+        index_tree(request, lambda *m, own=messages: own.append(m), lambda done, total: None)
+        heard.append(messages)
+    assert heard[0] == heard[1] != []
+
+
+def test_several_processes_write_the_same(kernel: KernelFiles, tmp_path: Path) -> None:
+    tree = Tree(kernel, tmp_path)
+    for source in sorted((kernel.modules / "kernel/drivers/media").rglob("*.ko"))[:600]:
+        target = tree.folder / source.relative_to(kernel.modules)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(source)
+    tree.index(cached=False)
+    alone = outputs(tree.folder)
+    for workers in (2, 3):
+        tree.index(workers=workers, cached=False)
+        assert outputs(tree.folder) == alone
