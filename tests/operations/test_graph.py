@@ -5,6 +5,7 @@ import pytest
 from lkm.cli.commands.graph import dot_text, tree_text
 from lkm.errors import NotFoundError
 from lkm.operations.graph import graph_of, reverse_graph_of, whole_graph
+from lkm.operations.resolve import open_resolver
 from tests.support.text_tree import text_tree
 
 DEPENDENCIES = "a.ko: b.ko d.ko c.ko\nb.ko: c.ko\nc.ko:\nd.ko: c.ko\n"
@@ -45,3 +46,11 @@ def test_all_modules_and_the_dot_language(tmp_path: Path) -> None:
 def test_an_unknown_name_says_where_was_looked(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="lib/modules/1"):
         graph_of(text_tree(tmp_path, DEPENDENCIES), "nowhere")
+
+
+def test_weakdeps_are_drawn_and_not_loaded(tmp_path: Path) -> None:
+    weakdeps = "weakdep b d\n"
+    text_tree(tmp_path, DEPENDENCIES, weakdep=weakdeps)
+    resolver = open_resolver(str(tmp_path), "1", kernel_command_line="")
+    assert tree_text(graph_of(resolver, "b")) == "b\n├── c\n└── d (weak)\n    └── c\n"
+    assert [step.module for step in resolver.resolve("b").steps] == ["c", "b"]

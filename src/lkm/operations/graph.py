@@ -16,7 +16,7 @@ from lkm.tree.resolver import Resolver
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """``module`` needs ``needs``; ``kind`` is ``hard``, ``pre`` or ``post`` (softdeps)."""
+    """``module`` needs ``needs``; ``kind`` is ``hard``, ``pre``, ``post`` or ``weak``."""
 
     module: str
     needs: str
@@ -91,21 +91,24 @@ def _all_modules(resolver: Resolver) -> Iterable[str]:
 def _edges(resolver: Resolver, module: str) -> list[Edge]:
     hard = _nearest(resolver, module)
     pre, post = resolver.soft_dependencies(module)
+    weak = resolver.weak_dependencies(module)
     return [
         *(Edge(module, name, "hard") for name in hard),
         *(Edge(module, candidate.module, "pre") for candidate in pre),
         *(Edge(module, candidate.module, "post") for candidate in post),
+        *(Edge(module, candidate.module, "weak") for candidate in weak),
     ]
 
 
 def _nearest(resolver: Resolver, module: str) -> list[str]:
     """The dependencies of ``module`` that are not dependencies of another of them."""
-    needed = [candidate.module for candidate in resolver.dependencies(module)]
+    needed = resolver.dependencies(resolver.of_module(module))
     further = {
         candidate.module
         for name in needed
         for candidate in resolver.dependencies(name)
-        if candidate.module != name
+        if candidate is not name
     }
-    nearest = [name for name in needed if name not in further and name != module]
-    return nearest or needed[-1:]  # in a circle each one is needed by another
+    names = [candidate.module for candidate in needed]
+    nearest = [name for name in names if name not in further and name != module]
+    return nearest or names[-1:]  # in a circle each one is needed by another

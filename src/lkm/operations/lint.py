@@ -53,7 +53,7 @@ class Tree:
         found: dict[str, list[str]] = {}
         for key, _ in self.resolver.indexes.items("modules.dep"):
             module = module_name(key)
-            for needed in self.resolver.dependencies(module):
+            for needed in self.resolver.dependencies(self.resolver.of_module(module)):
                 found.setdefault(needed.module, []).append(module)
         return found
 
@@ -80,7 +80,7 @@ class Tree:
     @functools.cache  # noqa: B019 - a tree lives as long as one lint
     def facts(self, module: str) -> ModuleFacts | None:
         """Return a module's facts, ``None`` when it has no file and is not built in."""
-        path = self.resolver.path_of(module)
+        path = self.resolver.path_of(self.resolver.of_module(module))
         return read_facts(module, path) if path else self.builtin.get(module)
 
 

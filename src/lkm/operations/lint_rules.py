@@ -18,7 +18,8 @@ _SHOWN = 4  # modules named in a message; the rest is counted
 
 def _from_files(tree: Tree, kind: str) -> list[Rule]:
     """The rules of configuration files: what depmod or the boot loader wrote is not judged."""
-    generated = (COMMAND_LINE, f"{tree.resolver.directory}/modules.softdep")
+    directory = tree.resolver.directory
+    generated = (COMMAND_LINE, f"{directory}/modules.softdep", f"{directory}/modules.weakdep")
     return [rule for rule in tree.config.of(kind) if rule.source.path not in generated]
 
 

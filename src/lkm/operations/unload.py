@@ -14,7 +14,8 @@ from enum import StrEnum
 from lkm.errors import KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
 from lkm.operations.shell import run_shell
-from lkm.tree.resolver import Candidate, Resolver
+from lkm.tree.lookup import Candidate
+from lkm.tree.resolver import Resolver
 
 
 class Obstacle(StrEnum):
@@ -215,7 +216,7 @@ class Remover:
             pause *= 2
 
     def _remove_orphans(self, candidate: Candidate) -> None:
-        for dependency in reversed(self._resolver.dependencies(candidate.module)):
+        for dependency in reversed(self._resolver.dependencies(candidate)):
             if self._kernel.refcount(dependency.module) == 0:
                 self._delete(dependency.module)
 

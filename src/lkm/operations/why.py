@@ -150,6 +150,8 @@ def _judge(resolver: Resolver, plan: Plan, module: str, alias: str) -> Iterator[
     yield from _first_counts(resolver, plan, module, "install")
     yield from _first_counts(resolver, plan, module, "remove")
     yield from _first_counts(resolver, plan, module, "softdep")
+    for rule in resolver.rules("weakdep", module):
+        yield Judged(rule, module, Effect.NONE, "weakdeps are for what builds an initramfs")
     yield from _blacklists(resolver, plan, module)
     for rule in resolver.config.masked:
         if rule.name in (module, alias) or (rule.kind == "alias" and rule.value == module):

@@ -25,6 +25,7 @@ COMMAND_LINE = "/proc/cmdline"
 KINDS = ("blacklist", "install", "remove", "alias", "options", "softdep", "weakdep")
 """The kinds of rule, in the order ``modprobe -c`` prints them."""
 _TO_THE_END = frozenset({"install", "remove", "options", "softdep", "weakdep"})
+_BY_DEPMOD = ("modules.softdep", "modules.weakdep")
 _NO_LONGER_READ = frozenset({b"include", b"config"})
 
 
@@ -89,14 +90,15 @@ def read_config(
     """Read modprobe's configuration.
 
     ``paths`` are directories (the strongest first) or files, by default ``root``'s modprobe.d
-    directories. ``modules_directory`` adds its ``modules.softdep``, which takes part by its name
-    like any other file; ``kernel_command_line`` is a file as /proc/cmdline, or empty for none.
+    directories. ``modules_directory`` adds its ``modules.softdep`` and ``modules.weakdep``, which
+    take part by their names like any other file; ``kernel_command_line`` is a file as
+    /proc/cmdline, or empty for none.
     """
     if paths is None:
         paths = (root or Root("/")).config_directories("modprobe.d")
     directories = tuple(paths)
-    softdeps = [f"{modules_directory}/modules.softdep"] if modules_directory else []
-    files = find_files(directories, extra=softdeps)
+    written = [f"{modules_directory}/{name}" for name in _BY_DEPMOD] if modules_directory else []
+    files = find_files(directories, extra=written)
     effective, masked = _Parsed(), _Parsed()
     for file in files:
         data = read_bytes(file.path)

@@ -33,7 +33,8 @@ def command(
 ) -> None:
     """Draw what NAME (a module or an alias) needs, as a tree.
 
-    (pre) and (post) are softdeps. A dependency that another one brings is not drawn twice.
+    (pre) and (post) are softdeps, (weak) is for an initramfs only. A dependency that another one
+    brings is not drawn twice.
     """
     if (name is None) != everything:
         raise UsageError("name a module, or give --all")
@@ -76,7 +77,7 @@ def tree_text(graph: Graph, *, reverse: bool = False) -> str:
 
 
 def dot_text(graph: Graph) -> str:
-    """Return the graph in graphviz's language; softdeps are dashed."""
+    """Return the graph in graphviz's language; other than hard edges are dashed."""
     linked = {end for edge in graph.edges for end in (edge.module, edge.needs)}
     lines = ["digraph modules {\n", "  rankdir=LR;\n", "  node [shape=box];\n"]
     lines += [f"  {_quoted(name)} [style=bold];\n" for name in graph.roots if name in linked]
