@@ -61,7 +61,8 @@ def candidates(kernel: KernelFiles, root: Path) -> list[Candidate]:
     found = []
     for path in sorted((root / "lib/modules" / kernel.release / "kernel").rglob("*.ko*")):
         name = path.name.partition(".")[0].replace("-", "_")
-        needs = tuple(resolver.path_of(d.module) for d in resolver.dependencies(name))
+        needed = resolver.dependencies(resolver.of_module(name))
+        needs = tuple(map(resolver.path_of, needed))
         found.append(Candidate(str(path), needs))
     return sorted(found, key=lambda candidate: (candidate.needs, candidate.path))
 
