@@ -30,6 +30,7 @@ def run(argv: Sequence[str]) -> int:
         if isinstance(error, ToolError) and error.output:
             _report(error.output.rstrip("\n"), "")
         _report(f"lkm: {error}", error.hint)
+        _report_log(error)
         return 2 if isinstance(error, UsageError) else 1
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
@@ -39,6 +40,7 @@ def run(argv: Sequence[str]) -> int:
 
 def _dispatch(argv: Sequence[str]) -> int:
     program = os.path.basename(argv[0])
+    argv = _kernel_first(argv)
     if program in registry.KMOD_TOOLS:
         return _run_tool(program, argv[1:])
     if len(argv) > 1 and argv[1] in registry.KMOD_TOOLS:
@@ -48,10 +50,26 @@ def _dispatch(argv: Sequence[str]) -> int:
     return main_group(argv[1:])
 
 
+def _kernel_first(argv: Sequence[str]) -> Sequence[str]:
+    """Let ``lkm --kernel WHERE VERB …`` mean ``lkm VERB --kernel WHERE …``."""
+    words = list(argv)
+    if len(words) > 1 and words[1].startswith("--kernel="):
+        words[1:2] = words[1].split("=", 1)
+    if len(words) > 3 and words[1] == "--kernel":
+        words = [words[0], words[3], *words[1:3], *words[4:]]
+    return words
+
+
 def _run_tool(name: str, arguments: Sequence[str]) -> int:
     module = importlib.import_module(f"lkm.cli.commands.{name}")
     status: int = module.run(list(arguments))
     return status
+
+
+def _report_log(error: LkmError) -> None:
+    """Show what a kernel said last, which is all that is left of one that died."""
+    for line in getattr(error, "log", ()):
+        print(f"kernel: {line}", file=sys.stderr)
 
 
 def _report(message: str, hint: str) -> None:

@@ -115,7 +115,8 @@ class Agent:
     def _method(self, call: str) -> Callable[..., Any]:
         own: dict[str, Callable[..., Any]] = {
             "ping": os.getpid,
-            "put": _put,
+            "put": _put_all,
+            "missing": _missing,
             "spawn": self._spawn,
             "exchange": self._exchange,
             "signal": lambda handle, number: self._processes[handle].signal(number),
@@ -157,7 +158,16 @@ class Agent:
             view = view[os.write(self._channel, view) :]
 
 
-def _put(path: str, data: bytes, mode: int) -> None:
+def _missing(paths: list[str]) -> list[str]:
+    return [path for path in paths if not os.path.exists(path)]
+
+
+def _put_all(files: list[tuple[str, bytes, int, int]]) -> None:
+    for path, data, mode, mtime_ns in files:
+        _put(path, data, mode, mtime_ns)
+
+
+def _put(path: str, data: bytes, mode: int, mtime_ns: int) -> None:
     os.makedirs(os.path.dirname(path) or "/", exist_ok=True)
     # Renamed into place: emptying a library that is mapped would kill those who use it, us too.
     new = f"{path}.lkm-new"
@@ -165,4 +175,5 @@ def _put(path: str, data: bytes, mode: int) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         os.fchmod(descriptor, mode)
+    os.utime(new, ns=(mtime_ns, mtime_ns))
     os.replace(new, path)

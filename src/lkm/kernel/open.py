@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from lkm.errors import NotFoundError, UsageError, missing_extra
 from lkm.kernel.kernel import Kernel
-from lkm.tree import kernels
-from lkm.tree.kernels import KnownKernel
+
+if TYPE_CHECKING:
+    from lkm.tree.kernels import KnownKernel
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, and how much of how much is done (of 0: not known)."""
@@ -74,6 +76,8 @@ def choose(release: str = "") -> KnownKernel:
 
     Without a release: the running kernel if its image can be read, else the newest known.
     """
+    from lkm.tree import kernels  # it can fetch and unpack them, which a live kernel need not
+
     if release:
         kernel = kernels.find(release)
         if not is_bootable(kernel):

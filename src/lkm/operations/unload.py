@@ -216,7 +216,8 @@ class Remover:
             pause *= 2
 
     def _remove_orphans(self, candidate: Candidate) -> None:
-        for dependency in reversed(self._resolver.dependencies(candidate)):
+        # In load order and once, as modprobe does: what a later one holds is left alone.
+        for dependency in self._resolver.dependencies(candidate):
             if self._kernel.refcount(dependency.module) == 0:
                 self._delete(dependency.module)
 

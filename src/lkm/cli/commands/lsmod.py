@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 
 from lkm.cli import kmod_options
+from lkm.cli.kernel_choice import KERNEL
 from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, Parsed, Tool
-from lkm.kernel.proc import LoadedModule
+from lkm.kernel.proc import LoadedModule, sysfs_order
 from lkm.operations.loaded import loaded_modules
 
 TOOL = Tool(
     "lsmod",
     ("[options]",),
     (
-        Option("", "kernel", "WHERE", "live, vm[:RELEASE] or emulated[:RELEASE]", own=True),
+        KERNEL,
         Option("", "file", "FILE", "Read this copy of /proc/modules", own=True),
         JSON,
         VERSION,
@@ -51,6 +52,7 @@ def table(modules: tuple[LoadedModule, ...]) -> str:
     """Return kmod's table (``tools/lsmod.c``)."""
     lines = ["Module                  Size  Used by\n"]
     for module in modules:
-        used_by = f" {','.join(module.holders)}" if module.holders else ""
+        # kmod asks sysfs, whose order is not that of /proc/modules.
+        used_by = f" {','.join(sysfs_order(module.holders))}" if module.holders else ""
         lines.append(f"{module.name:<19} {module.size:>8}  {module.refcount or 0}{used_by}\n")
     return "".join(lines)

@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import lkm
@@ -21,9 +21,12 @@ from lkm.kernel import cpio
 from lkm.module.image import ModuleImage, name_of
 
 _PACKAGE = Path(lkm.__file__).parent
-_GUEST_PACKAGE = "/lkm/src"
+GUEST_PACKAGE = "/lkm/src"
+"""The folder of the guest that our package lies in."""
+
 _MODULE_LIST = "lkm/modules.list"
 _WANTED_MODULES = ("virtio_pci", "virtio_console")
+_AGENT_MODULES = ("lkm.kernel.agent", "encodings.ascii", "encodings.latin_1")
 
 AGENT_SOURCES = (
     *("__init__.py", "errors.py", "kernel/__init__.py", "kernel/syscalls.py", "kernel/live.py"),
@@ -39,14 +42,14 @@ main()
 """
 
 _LIST_FILES = """
-import sys, traceback
-sys.path.insert(0, {package!r})
-import lkm.kernel.agent, encodings.ascii, encodings.latin_1
+import importlib, os, sys, traceback
+sys.path[:0] = {folders!r}
+for name in {modules!r}:
+    importlib.import_module(name)
 try:
     raise ValueError
 except ValueError:
     traceback.format_exc()
-import os
 for module in list(sys.modules.values()):
     for name in ("__file__", "__cached__"):
         path = getattr(module, name, None)
@@ -86,7 +89,7 @@ def initramfs(modules: Path | None) -> bytes:
 
 
 def _init() -> cpio.Entry:
-    text = _INIT.format(interpreter=interpreter(), package=_GUEST_PACKAGE)
+    text = _INIT.format(interpreter=interpreter(), package=GUEST_PACKAGE)
     return cpio.regular("init", text.encode(), 0o755)
 
 
@@ -125,18 +128,10 @@ def module_closure(modules: Path, wanted: Iterable[str]) -> list[Path]:
 
 
 def _interpreter_files() -> Iterator[cpio.Entry]:
-    paths = _imported_files()
+    paths = imported_files(_AGENT_MODULES)
     programs = [interpreter(), *(path for path in paths if path.endswith(".so"))]
-    yield from (_copy(path, path) for path in sorted({*programs, *_libraries(programs)}))
-    for path in paths:
-        if path.endswith(".so"):
-            continue
-        inside = Path(path)
-        package = _PACKAGE.parent
-        if inside.is_relative_to(_PACKAGE):
-            yield _copy(path, f"{_GUEST_PACKAGE}/{inside.relative_to(package)}")
-        else:
-            yield _copy(path, path)
+    yield from (_copy(path, path) for path in sorted({*programs, *libraries(programs)}))
+    yield from (_copy(path, guest_path(path)) for path in paths if not path.endswith(".so"))
     # Without this folder the interpreter complains that it cannot find its own.
     standard = os.path.dirname(os.__file__)
     yield cpio.directory(f"{standard}/lib-dynload".lstrip("/"))
@@ -154,9 +149,21 @@ def _copy(path: str, guest_path: str) -> cpio.Entry:
     return cpio.regular(guest_path.lstrip("/"), data, status.st_mode & 0o777, int(status.st_mtime))
 
 
-def _imported_files() -> list[str]:
-    """Ask the interpreter which files it reads to run the agent, compiled forms included."""
-    code = _LIST_FILES.format(package=str(_PACKAGE.parent))
+def guest_path(path: str) -> str:
+    """Return where a file of the host lies in the guest: its own place, but for our package."""
+    inside = Path(path)
+    if inside.is_relative_to(_PACKAGE):
+        return f"{GUEST_PACKAGE}/{inside.relative_to(_PACKAGE.parent)}"
+    return path
+
+
+def imported_files(modules: Sequence[str], folders: Sequence[str] = ()) -> list[str]:
+    """Ask the interpreter which files it reads to import ``modules``, compiled forms included.
+
+    ``folders`` are searched besides its own and that of this package.
+    """
+    places = [str(_PACKAGE.parent), *folders]
+    code = _LIST_FILES.format(folders=places, modules=list(modules))
     command = [interpreter(), "-I", "-S", "-c", code]
     listing = subprocess.run(command, capture_output=True, text=True, check=False)
     if listing.returncode:
@@ -169,7 +176,7 @@ def _imported_files() -> list[str]:
     return sorted(set(listing.stdout.split("\n")) - {""})
 
 
-def _libraries(programs: list[str]) -> set[str]:
+def libraries(programs: list[str]) -> set[str]:
     """Return the shared libraries of ``programs`` under the names the loader looks for."""
     command = ["ldd", *programs]
     listing = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lkm.errors import NotFoundError, UnsupportedError
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
-from lkm.kernel.vm import snapshot
+from lkm.kernel.vm import guest, snapshot
 from lkm.kernel.vm.connection import Connection
 from lkm.kernel.vm.profile import Profile
 from lkm.kernel.vm.snapshot import Progress
 from lkm.tree.kernels import KnownKernel
 
 _POLL_SECONDS = 0.05
+_FILES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +76,40 @@ class VirtualMachine(Syscalls):
 
     def put(self, path: str, data: bytes, mode: int = 0o644) -> None:
         """Write a whole file in the guest, and the folders it lies in."""
-        self.connection.request("put", path, data, mode)
+        self.connection.request("put", [(path, data, mode, 0)])
 
     def push(self, source: str | os.PathLike[str], path: str) -> None:
-        """Copy a file of the host into the guest, or a folder with all that is in it."""
+        """Copy a file of the host into the guest, or a folder with all that is in it.
+
+        Times are kept, for Python compares a source's with its compiled form's.
+        """
         start = Path(source)
         if not start.is_dir():
-            self.put(path, start.read_bytes(), stat.S_IMODE(start.stat().st_mode))
+            self._push([(start, path)])
             return
-        for file in sorted(start.rglob("*")):
-            if file.is_file():
-                self.push(file, f"{path.rstrip('/')}/{file.relative_to(start)}")
+        found = [file for file in sorted(start.rglob("*")) if file.is_file()]
+        self._push([(file, f"{path.rstrip('/')}/{file.relative_to(start)}") for file in found])
+
+    def push_program(self, source: str | os.PathLike[str], path: str) -> None:
+        """Copy a program, and the shared libraries it needs, under the names it looks for."""
+        libraries = guest.libraries([os.fspath(source)])
+        self._push([(Path(library), library) for library in sorted(libraries)], missing_only=True)
+        self.push(source, path)
+
+    def push_imports(self, modules: Sequence[str], folders: Sequence[str] = ()) -> None:
+        """Copy what Python needs to import ``modules``, those of ``folders`` among them."""
+        files = guest.imported_files(modules, folders)
+        libraries = guest.libraries([path for path in files if path.endswith(".so")])
+        paths = (*files, *sorted(libraries))
+        self._push([(Path(path), guest.guest_path(path)) for path in paths], missing_only=True)
+
+    def _push(self, files: Sequence[tuple[Path, str]], *, missing_only: bool = False) -> None:
+        if missing_only:
+            missing = set(self.connection.request("missing", [path for _, path in files]))
+            files = [pair for pair in files if pair[1] in missing]
+        for start in range(0, len(files), _FILES_AT_ONCE):
+            batch = [_read(*pair) for pair in files[start : start + _FILES_AT_ONCE]]
+            self.connection.request("put", batch)
 
     # Programs in the guest
 
@@ -220,6 +245,11 @@ class VirtualMachine(Syscalls):
 
     def _outcome(self, call: str, *arguments: Any) -> Outcome:
         return Outcome(*self.connection.request(call, *arguments))
+
+
+def _read(source: Path, path: str) -> tuple[str, bytes, int, int]:
+    status = source.stat()
+    return path, source.read_bytes(), stat.S_IMODE(status.st_mode), status.st_mtime_ns
 
 
 def virtual_machine(syscalls: Syscalls) -> VirtualMachine:

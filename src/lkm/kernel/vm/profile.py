@@ -12,6 +12,8 @@ from lkm.errors import ToolError, UsageError
 from lkm.kernel.vm.firmware import Firmware
 
 QEMU = "qemu-system-x86_64"
+NAME_PREFIX = "lkm:"
+"""What tells our machines from other QEMU processes; the kernel's release follows."""
 
 # `unknown_nmi_panic`: a guest that hangs is sent an NMI, and says where it was.
 BASE_COMMAND_LINE = (
@@ -63,6 +65,7 @@ def machine_arguments(profile: Profile, accelerator: str) -> list[str]:
     """
     machine = "q35,memory-backend=ram" + (",smm=on" if profile.firmware else "")
     return [
+        *("-name", f"{NAME_PREFIX}{profile.release}"),
         *("-M", machine, "-accel", accelerator, "-cpu", "qemu64,+rdrand"),
         *("-smp", str(profile.cpus), "-m", f"{profile.memory}M"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
