@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import functools
 import os
+from typing import TYPE_CHECKING
 
-from lkm import taint
+# What modinfo needs is imported here, the rest where it is used: importing all takes longer than
+# reading a module does.
 from lkm.module import compression as packing
-from lkm.module import (
-    licence,
-    memory,
-    modinfo,
-    notes,
-    parameters,
-    relocations,
-    signature,
-    symbols,
-    vermagic,
-)
+from lkm.module import modinfo, signature
 from lkm.module.compression import Compression
 from lkm.module.elf import ElfFile, Section
 from lkm.module.names import module_name as name_of
 from lkm.module.source import BytesSource, FileSource, Source
+
+if TYPE_CHECKING:
+    from lkm.module.memory import Memory
+    from lkm.module.parameters import Parameter
+    from lkm.module.symbols import Export, Import
+    from lkm.module.vermagic import Vermagic
+    from lkm.taint import TaintFlag
 
 __all__ = ["ModuleImage", "name_of"]
 
@@ -82,24 +81,32 @@ class ModuleImage:
         return modinfo.parse(self.elf.named_data(".modinfo"))
 
     @functools.cached_property
-    def vermagic(self) -> vermagic.Vermagic | None:
+    def vermagic(self) -> Vermagic | None:
         """The version magic, ``None`` where the module has none."""
+        from lkm.module import vermagic
+
         text = self.modinfo.get("vermagic")
         return None if text is None else vermagic.parse(text)
 
     @functools.cached_property
-    def exports(self) -> tuple[symbols.Export, ...]:
+    def exports(self) -> tuple[Export, ...]:
         """The symbols it offers."""
+        from lkm.module import symbols
+
         return symbols.exports(self.elf)
 
     @functools.cached_property
-    def imports(self) -> tuple[symbols.Import, ...]:
+    def imports(self) -> tuple[Import, ...]:
         """The symbols it needs, in symbol-table order."""
+        from lkm.module import symbols
+
         return symbols.imports(self.elf)
 
     @functools.cached_property
     def versions(self) -> tuple[tuple[str, int], ...]:
         """The CRCs it was built against, ``module_layout``'s among them, in file order."""
+        from lkm.module import symbols
+
         return symbols.versions(self.elf)
 
     @functools.cached_property
@@ -113,8 +120,10 @@ class ModuleImage:
         return signature.read_source(self._source)
 
     @functools.cached_property
-    def parameters(self) -> tuple[parameters.Parameter, ...]:
+    def parameters(self) -> tuple[Parameter, ...]:
         """The parameters it takes."""
+        from lkm.module import parameters
+
         return parameters.parameters(self.elf, self.modinfo)
 
     @property
@@ -125,16 +134,22 @@ class ModuleImage:
     @functools.cached_property
     def relocations(self) -> tuple[tuple[str, int], ...]:
         """How many relocation entries there are of each type, the most frequent first."""
+        from lkm.module import relocations
+
         return relocations.counted(self.elf)
 
     @functools.cached_property
-    def memory(self) -> memory.Memory:
+    def memory(self) -> Memory:
         """The memory it takes once loaded."""
+        from lkm.module import memory
+
         return memory.measure(self.elf)
 
     @functools.cached_property
     def build_id(self) -> str | None:
         """The linker's build id in hexadecimal."""
+        from lkm.module import notes
+
         return notes.build_id(self.elf)
 
     @property
@@ -149,6 +164,8 @@ class ModuleImage:
 
     @functools.cached_property
     def _entry_points(self) -> tuple[str | None, str | None]:
+        from lkm.module import symbols
+
         return (
             symbols.function_behind(self.elf, "init_module"),
             symbols.function_behind(self.elf, "cleanup_module"),
@@ -193,6 +210,8 @@ class ModuleImage:
     @property
     def proprietary(self) -> bool:
         """Whether its licence is not compatible with the GPL (taint P)."""
+        from lkm.module import licence
+
         return not licence.is_gpl_compatible(self.licence)
 
     @property
@@ -211,11 +230,13 @@ class ModuleImage:
         return self.elf.section(".BTF") is not None
 
     @property
-    def taints(self) -> tuple[taint.TaintFlag, ...]:
+    def taints(self) -> tuple[TaintFlag, ...]:
         """The taint flags it sets when loaded, but for E, which the kernel's keys decide.
 
         Source: ``kernel/module/main.c: check_modinfo, setup_modinfo``.
         """
+        from lkm import taint
+
         letters = {
             "P": self.proprietary,
             "C": self.staging,
