@@ -106,6 +106,16 @@ def test_modules_to_load_that_are_unknown_or_blacklisted(tmp_path: Path) -> None
     ]
 
 
+def test_an_index_that_is_out_of_date(tmp_path: Path) -> None:
+    resolver = text_tree(tmp_path, "a.ko:\nmissing/b.ko:\n")
+    (tmp_path / "lib/modules/1/updates").mkdir()
+    (tmp_path / "lib/modules/1/updates/new.ko").touch()
+    found = {finding.code: finding.message for finding in lint(resolver, "")}
+    assert set(found) == {"not-indexed", "missing-file"}
+    assert found["not-indexed"].endswith("updates/new.ko")
+    assert found["missing-file"].endswith("missing/b.ko")
+
+
 def _of_real_modules(kernel: KernelFiles, tmp_path: Path, config: str) -> list[Finding]:
     linked_tree(kernel, tmp_path)
     assert kmod_depmod(tmp_path, kernel.release).returncode == 0

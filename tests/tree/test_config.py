@@ -81,6 +81,13 @@ def test_what_only_the_kernel_reads_is_kept_apart(tmp_path: Path) -> None:
     assert [(r.kind, r.name, r.value) for r in config.rules] == [("options", "usbcore", "x=1")]
 
 
+def test_a_single_file_and_bytes_of_no_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "any.name"
+    path.write_bytes(b"options x y=\xff\xfe\n")
+    (rule,) = read_config([str(path)], kernel_command_line="").rules
+    assert os.fsencode(rule.value) == b"y=\xff\xfe"
+
+
 def test_depmod_rules(tmp_path: Path) -> None:
     _put(tmp_path / "a.conf", "search updates  built-in\noverride a 6.1\noverride a * extra\nx\n")
     rules, bad = read_depmod_config([str(tmp_path)])

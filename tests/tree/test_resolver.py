@@ -52,6 +52,14 @@ def test_a_truncated_trie_gives_way_to_the_text(tmp_path: Path, kmod_tree: Path,
     }
 
 
+def test_an_index_that_cannot_be_read_gives_way_to_the_text(tmp_path: Path) -> None:
+    resolver = text_tree(tmp_path, DEPENDENCIES)
+    (tmp_path / "lib/modules/1/modules.dep.bin").mkdir()
+    plan = resolver.resolve("a")
+    assert [step.module for step in plan.steps] == ["c", "b", "a"]
+    assert any("modules.dep.bin" in problem for problem in plan.problems)
+
+
 def test_a_dependency_without_a_file_leaves_the_module_alone_and_is_told(tmp_path: Path) -> None:
     resolver = text_tree(tmp_path, "kernel/a.ko: kernel/missing.ko\n")
     plan = resolver.resolve("a")

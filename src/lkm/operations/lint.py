@@ -11,7 +11,7 @@ from enum import StrEnum
 from lkm.operations.module_facts import ModuleFacts, builtin_facts, read_facts
 from lkm.tree.config import COMMAND_LINE, Rule, read_modules_load
 from lkm.tree.config_files import MODPROBE_SUFFIXES, Source, read_bytes
-from lkm.tree.names import module_name
+from lkm.tree.names import is_module_file, module_name
 from lkm.tree.resolver import Resolver
 
 
@@ -97,6 +97,7 @@ def lint(resolver: Resolver, kernel_command_line: str = COMMAND_LINE) -> tuple[F
         *_carriage_returns(tree),
         *(finding for check in lint_rules.CHECKS for finding in check(tree)),
         *_loads(tree, loads),
+        *_index(tree),
     ]
     return tuple(sorted(set(findings), key=lambda f: (f.source, f.code, f.message)))
 
@@ -162,3 +163,28 @@ def _loads(tree: Tree, loads: tuple[Rule, ...]) -> Iterator[Finding]:
             if blacklist:
                 message = f"{rule.name} is not loaded at boot: {blacklist.source} blacklists it"
                 yield Finding("load-blacklisted", Severity.WARNING, rule.source, message)
+
+
+def _index(tree: Tree) -> Iterator[Finding]:
+    """Find modules that depmod has not seen, and files that are gone since it ran."""
+    directory = tree.resolver.directory
+    source = Source(f"{directory}/modules.dep")
+    lines = [value.value for _, value in tree.resolver.indexes.items("modules.dep")]
+    indexed = {os.path.join(directory, line.partition(":")[0]) for line in lines}
+    there = {
+        os.path.join(folder, name)
+        for folder, _, names in os.walk(directory)
+        for name in names
+        if is_module_file(name)
+    }
+    new = sorted(there - indexed)
+    gone = sorted(path for path in indexed - there if not os.path.exists(path))
+    hint = f"depmod {tree.resolver.root.release}"
+    for code, paths, what in (
+        ("not-indexed", new, "does not know"),
+        ("missing-file", gone, "names, though it is gone,"),
+    ):
+        if paths:
+            more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            message = f"the index {what} {paths[0]}{more}"
+            yield Finding(code, Severity.WARNING, source, message, hint)

@@ -19,6 +19,7 @@ from lkm.tree.config_files import (
     next_word,
     read_bytes,
 )
+from lkm.tree.names import normalize_alias
 from lkm.tree.root import Root
 
 COMMAND_LINE = "/proc/cmdline"
@@ -147,42 +148,23 @@ def _rule(word: bytes, rest: bytes, source: Source) -> Rule | None:
     if kind not in KINDS:
         return None
     first, rest = next_word(rest)
-    name = underscores(first)
+    name = _normal(first)
     if name is None:
         return None
-    value: bytes | None = b""
+    value: str | None = ""
     if kind == "alias":
-        value = underscores(next_word(rest)[0])
+        value = _normal(next_word(rest)[0])
     elif kind in _TO_THE_END:
-        value = rest or None
+        value = os.fsdecode(rest) or None
     if value is None:
         return None
     if kind == "options":
-        value = value.replace(b"\t", b" ")
-    return Rule(kind, os.fsdecode(name), os.fsdecode(value), source)
+        value = value.replace("\t", " ")
+    return Rule(kind, name, value, source)
 
 
-def underscores(word: bytes | None) -> bytes | None:
-    """Return ``word`` with underscores for dashes outside brackets; ``None`` if brackets are odd.
-
-    Source: kmod's ``shared/util.c: underscores``.
-    """
-    if word is None:
-        return None
-    if b"[" not in word and b"]" not in word:
-        return word.replace(b"-", b"_")
-    parts = []
-    while word:
-        plain, bracket, word = word.partition(b"[")
-        if b"]" in plain:
-            return None
-        parts.append(plain.replace(b"-", b"_"))
-        if bracket:
-            inside, closing, word = word.partition(b"]")
-            if not closing:
-                return None
-            parts.append(b"[" + inside + b"]")
-    return b"".join(parts)
+def _normal(word: bytes | None) -> str | None:
+    return None if word is None else normalize_alias(os.fsdecode(word))
 
 
 def softdeps(value: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -213,9 +195,9 @@ def kernel_options(text: bytes, path: str = COMMAND_LINE) -> list[Rule]:
         blacklisted = command_line.blacklist_names(parameter) if module == b"modprobe" else None
         if blacklisted is not None:
             rules += [Rule("blacklist", os.fsdecode(name), "", source) for name in blacklisted]
-        elif (name := underscores(module)) is not None:
+        elif (name := _normal(module)) is not None:
             value = parameter.replace(b"\t", b" ")
-            rules.append(Rule("options", os.fsdecode(name), os.fsdecode(value), source))
+            rules.append(Rule("options", name, os.fsdecode(value), source))
     return rules
 
 
