@@ -55,3 +55,28 @@ def test_wanted_crcs_are_what_modprobe_dumps(name: str) -> None:
     image = ModuleImage.open(path)
     assert dict(image.versions) == expected
     assert {i.name: i.crc for i in image.imports}.items() <= expected.items()
+
+
+@pytest.mark.full
+def test_exports_of_every_module() -> None:
+    root = kernel_files().modules / "kernel"
+    expected = {key: value for key, value in symvers().items() if key[0] != "vmlinux"}
+    ours = {}
+    for path in root.rglob("*.ko"):
+        for export in ModuleImage.open(path).exports:
+            kind = "EXPORT_SYMBOL_GPL" if export.gpl else "EXPORT_SYMBOL"
+            key = str(path.relative_to(root))[:-3], export.name
+            ours[key] = export.crc, kind, export.namespace
+    assert len(ours) > 10_000
+    assert ours == expected
+
+
+@pytest.mark.full
+def test_every_wanted_crc_is_the_one_its_provider_has() -> None:
+    crcs = {symbol: crc for (_, symbol), (crc, _, _) in symvers().items()}
+    wanted = 0
+    for path in kernel_files().modules.rglob("*.ko"):
+        for needed in ModuleImage.open(path).imports:
+            assert needed.crc == crcs[needed.name], (path, needed)
+            wanted += 1
+    assert wanted > 150_000

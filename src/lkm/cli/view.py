@@ -106,7 +106,13 @@ def _plain_table(block: Table) -> list[str]:
 
 def _printable(text: str) -> str:
     """Return ``text`` with control characters spelt out: they come from files of any origin."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    # A byte that is no UTF-8 was read as a surrogate.
+    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else repr(character)[1:-1]
 
 
 def _one_line(text: str) -> str:
