@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from lkm.errors import NotFoundError, ToolError, UsageError
+from lkm.errors import FormatError, NotFoundError, ToolError, UsageError
 from lkm.operations import try_events as events
 from lkm.operations import try_kernel
 from lkm.operations.observation import Entry, Registration
@@ -216,6 +216,13 @@ def test_switches(where: str) -> None:
     assert refused.error.startswith("EPERM")
 
 
+def test_module_that_stays(where: str) -> None:
+    refused = attempt(built("busy"), "held=1", kernel=where).one(events.Refused)
+    assert (refused.errno, refused.causes) == (11, ("busy is in use: 1 references",))
+    refused = attempt(built("no_exit"), kernel=where).one(events.Refused)
+    assert refused.causes == ("no_exit has no exit function, so it cannot be unloaded",)
+
+
 def test_keep(where: str) -> None:
     told = attempt(built("hello"), kernel=where, keep=True)
     assert not told.all(events.Unloaded)
@@ -381,6 +388,23 @@ def test_release_that_is_not_here() -> None:
     with pytest.raises(NotFoundError) as caught:
         try_kernel.choose("emulated:9.9.9", Wish())
     assert caught.value.hint == "fetch it: lkm kernels fetch 9.9.9   (or add --fetch)"
+
+
+def test_files_that_are_no_module(tmp_path: Path) -> None:
+    whole = built("hello").read_bytes()
+    for name, content in (("cut", whole[:3000]), ("empty", b""), ("text", b"no module")):
+        path = tmp_path / f"{name}.ko"
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match=f"{name}.ko"):
+            attempt(path)
+    (tmp_path / "folder.ko").mkdir()
+    with pytest.raises(NotFoundError, match="neither a Kbuild nor a Makefile"):
+        attempt(tmp_path / "folder.ko")
+    other = tmp_path / "other.ko"
+    other.write_bytes(whole[:18] + b"\xb7\0" + whole[20:])  # e_machine: EM_AARCH64
+    refused = attempt(other).one(events.Refused)
+    assert refused.error == "ENOEXEC (Exec format error)"
+    assert any("another processor" in cause for cause in refused.causes)
 
 
 def test_no_such_thing() -> None:

@@ -42,9 +42,9 @@ class Build:
     seconds: float
 
 
-def is_source(path: str | os.PathLike[str]) -> bool:
-    """Return whether ``path`` is something ``build`` takes: a .c file or a folder."""
-    return Path(path).is_dir() or Path(path).suffix == ".c"
+def has_makefile(folder: str | os.PathLike[str]) -> bool:
+    """Return whether a folder has what kbuild reads: a Kbuild or a Makefile."""
+    return any(Path(folder, name).is_file() for name in ("Kbuild", "Makefile"))
 
 
 def build(source: str | os.PathLike[str], headers: str | os.PathLike[str]) -> Build:
@@ -73,7 +73,7 @@ def _check_source(source: Path) -> None:
     if not source.exists():
         raise NotFoundError(f"{source}: no such file or folder")
     if source.is_dir():
-        if not any((source / name).is_file() for name in ("Kbuild", "Makefile")):
+        if not has_makefile(source):
             raise NotFoundError(
                 f"{source} has neither a Kbuild nor a Makefile",
                 hint=f"echo 'obj-m := NAME.o' > {source}/Kbuild",

@@ -162,14 +162,14 @@ def _wish(request: Request) -> Wish:
 
 
 def _is_source(what: str) -> bool:
-    # A folder of the same name as a module in the tree is meant only when spelled as a path.
-    looks_like_path = "/" in what or what.endswith(".c") or what in (".", "..")
-    return (looks_like_path and kbuild.is_source(what)) or (
-        os.path.isdir(what) and any(Path(what, name).is_file() for name in ("Kbuild", "Makefile"))
-    )
+    if os.path.isdir(what):
+        # A folder of the same name as a module in the tree is meant only when spelled as a path.
+        return _is_file(what) or what in (".", "..") or kbuild.has_makefile(what)
+    return what.endswith(".c")
 
 
 def _is_file(what: str) -> bool:
+    """Whether it is spelled as a path rather than as a module's name."""
     return "/" in what or what.endswith(_MODULE_SUFFIXES)
 
 

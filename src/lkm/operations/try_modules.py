@@ -71,7 +71,7 @@ def _of_file(image: ModuleImage, resolver: Resolver | None, loaded: set[str]) ->
             for step in _insertions(plan):
                 reason = f"{image.name} needs it" if step.module == name else _reason(step)
                 before.setdefault(step.module, _dependency(step, reason))
-        elif os.path.exists(neighbour):
+        elif "/" not in name and os.path.exists(neighbour):
             reason = f"{image.name} needs it; it lies beside it"
             before.setdefault(name, Dependency(name, neighbour, "", reason))
         elif name not in loaded:

@@ -167,7 +167,7 @@ class Run:
             raise
         except KernelError as error:
             self.tell.new_log()
-            self.tell.refusal(error)
+            self.tell.refusal(error, self.tell.in_use(self._name) if error.errno else ())
             return False
         seconds = time.monotonic() - started
         self.tell.new_log()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lkm import taint
 from lkm.doctor.oops import Kind
-from lkm.errors import KernelDiedError, KernelError
+from lkm.errors import FormatError, KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord, parse_text
 from lkm.kernel.proc import LoadedModule
@@ -59,10 +59,13 @@ class Teller:
     ) -> None:
         """Tell all there is of a module that was just loaded."""
         self.state(self._kernel.module(name))
-        for shown in self._parameters(name):
-            self.emit(shown)
-        for bound in bound_symbols(self._wanted, self._image):
-            self.emit(bound)
+        try:
+            for shown in self._parameters(name):
+                self.emit(shown)
+            for bound in bound_symbols(self._wanted, self._image):
+                self.emit(bound)
+        except FormatError as error:
+            self.problems.append(str(error))  # the kernel took what we cannot read
         self.tainted(tainted)
         after = observe(self._kernel)
         entries = new_entries(self._kernel, before, after, seen)
@@ -174,6 +177,14 @@ class Teller:
             )
         )
         self.problems.append(str(error))
+
+    def in_use(self, name: str) -> tuple[str, ...]:
+        """Return in words who keeps a module from being unloaded."""
+        module = self._kernel.module(name)
+        held = f", held by {', '.join(module.holders)}" if module.holders else ""
+        if module.permanent:
+            return (f"{name} has no exit function, so it cannot be unloaded",)
+        return (f"{name} is in use: {module.refcount} references{held}",)
 
     def cause(self, error: KernelError, parameters: str) -> tuple[str, ...]:
         """Return the cause of a refused load in words; none where a failure was ordered."""
