@@ -250,6 +250,43 @@ def test_a_folder_of_several_modules(tmp_path: Path) -> None:
         attempt(tmp_path, select="three")
 
 
+# Modules of the kernel's tree
+
+
+def test_name_with_dependencies(where: str) -> None:
+    told = attempt("vfat", kernel=where)
+    needed = told.one(events.DependencyLoaded)
+    assert (needed.module, needed.reason, needed.error) == ("fat", "vfat needs it", "")
+    assert told.one(events.Loaded).module == "vfat"
+    bound = {event.provider: event.symbols for event in told.all(events.Bound)}
+    assert "fat_attach" in bound["fat"]
+    assert set(bound) == {"fat", "vmlinux"}
+    appeared = told.one(events.Appeared)
+    assert Registration("file system", "vfat") in appeared.registrations
+    assert told.one(events.LeftBehind) == events.LeftBehind((), ())
+
+
+def test_alias_and_file_of_the_tree(kernel: KernelFiles) -> None:
+    told = attempt("fs-vfat", kernel=f"emulated:{kernel.release}")
+    assert told.one(events.Loaded).module == "vfat"
+    told = attempt(kernel.modules / "kernel/fs/fat/vfat.ko")
+    assert told.one(events.DependencyLoaded).module == "fat"
+    assert told.one(events.KernelChosen).reason == "the module was built for it"
+
+
+def test_file_whose_dependency_lies_beside_it(kernel: KernelFiles) -> None:
+    told = attempt(built("importer"), kernel=f"emulated:{kernel.release}")
+    needed = told.one(events.DependencyLoaded)
+    assert needed.reason == "importer needs it; it lies beside it"
+    assert needed.module in [event.provider for event in told.all(events.Bound)]
+
+
+def test_what_is_built_in(kernel: KernelFiles) -> None:
+    builtin = (kernel.modules / "modules.builtin").read_text().split()[-1]
+    with pytest.raises(UsageError, match="built into the kernel"):
+        attempt(Path(builtin).stem, kernel=f"emulated:{kernel.release}")
+
+
 # What only the emulated kernel can watch
 
 

@@ -44,7 +44,7 @@ def open_kernel(
         from lkm.kernel.vm.machine import open_machine
 
         machine = open_machine(
-            choose(release),
+            kernels.indexed(choose(release), progress),
             command_line=command_line,
             cpus=cpus,
             memory=memory,
@@ -52,7 +52,8 @@ def open_kernel(
         )
         return Kernel(machine)
     if kind == "emulated":
-        return _open_emulated(choose(release), command_line, progress)
+        known = kernels.indexed(choose(release), progress)
+        return _open_emulated(known, command_line, progress)
     raise UsageError(f"{where!r} names no kernel", hint=f"one of: {CHOICES}")
 
 

@@ -22,6 +22,7 @@ from lkm.operations import try_kernel
 from lkm.operations.try_kernel import Choice, Wish
 from lkm.operations.try_modules import Wanted, find_modules
 from lkm.operations.try_run import Procedure, Run, Watching
+from lkm.tree import kernels
 
 Emit = Callable[[events.Event], None]
 
@@ -111,6 +112,8 @@ class _Trial:
             booted.append(what)
             self.progress(what, done, total)
 
+        if choice.known:
+            kernels.indexed(choice.known, self.progress)  # not to be taken for booting
         started = time.monotonic()
         kernel = open_kernel(choice.where, progress=progress)
         how = "booted" if booted else "restored from its snapshot"

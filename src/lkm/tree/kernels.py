@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lkm import files
 from lkm.errors import NotFoundError, ToolError, UsageError
+from lkm.tree import kernel_indexes
 from lkm.tree.deb import Progress
 from lkm.tree.packages import KernelPackages, PackageSource, package_source, version_key
 
@@ -93,7 +94,14 @@ def fetch(
     packages = source.select(what)
     with _locked(packages.release):
         _fetch_missing(source, packages, headers, progress)
-    return _fetched(packages.release)
+    return indexed(_fetched(packages.release), progress)
+
+
+def indexed(kernel: KnownKernel, progress: Progress | None = None) -> KnownKernel:
+    """Return ``kernel``; a fetched one is given its modules.dep and the like if it has none."""
+    if kernel.fetched and kernel.modules is not None:
+        kernel_indexes.ensure(kernel.root, kernel.release, progress)
+    return kernel
 
 
 def remove(release: str) -> None:
