@@ -44,7 +44,7 @@ def open_kernel(
         from lkm.kernel.vm.machine import open_machine
 
         machine = open_machine(
-            kernels.indexed(choose(release), progress),
+            _indexed(release, progress),
             command_line=command_line,
             cpus=cpus,
             memory=memory,
@@ -52,9 +52,15 @@ def open_kernel(
         )
         return Kernel(machine)
     if kind == "emulated":
-        known = kernels.indexed(choose(release), progress)
-        return _open_emulated(known, command_line, progress)
+        return _open_emulated(_indexed(release, progress), command_line, progress)
     raise UsageError(f"{where!r} names no kernel", hint=f"one of: {CHOICES}")
+
+
+def _indexed(release: str, progress: Progress | None) -> KnownKernel:
+    """Choose a kernel, and index its modules if they are not: it may ask for them."""
+    from lkm.tree import kernels  # it can fetch and unpack them, which a live kernel need not
+
+    return kernels.indexed(choose(release), progress)
 
 
 def _open_emulated(kernel: KnownKernel, command_line: str, progress: Progress | None) -> Kernel:
