@@ -7,6 +7,8 @@ so that the system's are not touched.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import shutil
 import subprocess
@@ -70,6 +72,7 @@ _IMAGE = "linux-image-"
 _KERNEL_PART = re.compile(r"linux-(image|binary|modules|modules-extra)-\d")
 _HEADER_PART = re.compile(r"linux-(headers|kbuild)-\d")
 _POLL_SECONDS = 0.2
+_LISTS_LAST = 24 * 3600  # seconds
 
 
 class Apt:
@@ -90,6 +93,10 @@ class Apt:
             for name in names
             if re.match(_IMAGE + r"\d+\.\d+\.", name) and not re.search(r"-(dbg|unsigned)$", name)
         }
+        if not releases:
+            raise NotFoundError(
+                f"apt knows no kernel for {self._architecture}", hint="sudo apt-get update"
+            )
         return tuple(sorted(releases, key=version_key))
 
     def select(self, what: str) -> KernelPackages:
@@ -206,10 +213,14 @@ def _foreign_options(architecture: str) -> list[str]:
         "-o", "Acquire::Languages=none",
         "-o", "APT::Sandbox::User=",
     ]  # fmt: skip
-    if not (state / "pkgcache.bin").exists():
-        for name in ("lists/partial", "archives/partial"):
-            (state / name).mkdir(parents=True, exist_ok=True)
-        _output(["apt-get", "-qq", *options, "update"])
+    with open(state / "updated", "a+b") as stamp:
+        fcntl.flock(stamp, fcntl.LOCK_EX)  # apt fails rather than waits for its own lock
+        status = os.fstat(stamp.fileno())
+        if not status.st_size or time.time() - status.st_mtime > _LISTS_LAST:
+            for name in ("lists/partial", "archives/partial"):
+                (state / name).mkdir(parents=True, exist_ok=True)
+            _output(["apt-get", "-qq", *options, "update"])
+            stamp.write(b".")  # only now: an update that failed is tried again
     return options
 
 
