@@ -55,7 +55,7 @@ def test_lint_prints_like_a_compiler_and_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("verb", "arguments", "members"),
     [
-        ("why", ["a"], {"name", "meanings", "steps", "rules", "problems"}),
+        ("why", ["a"], {"name", "meanings", "steps", "rules", "problems", "similar"}),
         ("graph", ["a"], {"roots", "modules", "edges"}),
         ("lint", [], {"findings"}),
     ],

@@ -63,3 +63,8 @@ def test_every_place_that_knows_the_name_is_told_and_the_first_decides(tmp_path:
 def test_an_unknown_name_has_no_meaning(tmp_path: Path) -> None:
     answer = explain(text_tree(tmp_path, DEPENDENCIES), "nowhere")
     assert (answer.plan.targets, answer.meanings) == ((), ())
+
+
+def test_a_slip_is_told_what_it_may_be_of(tmp_path: Path) -> None:
+    resolver = text_tree(tmp_path, "snd-hda-intel.ko:\nloop.ko:\n")
+    assert explain(resolver, "snd-hda-intle").similar == ("snd_hda_intel",)

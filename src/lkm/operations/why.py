@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from lkm.tree.config import Rule, softdeps
 from lkm.tree.config_files import Source
-from lkm.tree.names import normalize_alias
+from lkm.tree.names import module_name, normalize_alias
 from lkm.tree.plan import Plan, Reason, StepKind
 from lkm.tree.resolver import Resolver
 from lkm.tree.wildcards import match
@@ -54,12 +54,13 @@ class Meaning:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The answer to ``lkm why``."""
+    """The answer to ``lkm why``; ``similar`` are names that an unknown one may be a slip of."""
 
     name: str
     plan: Plan
     meanings: tuple[Meaning, ...]
     rules: tuple[Judged, ...]
+    similar: tuple[str, ...]
 
 
 def explain(resolver: Resolver, name: str) -> Explanation:
@@ -73,7 +74,16 @@ def explain(resolver: Resolver, name: str) -> Explanation:
         for module in modules
         for judged in _judge(resolver, plan, module, aliases.get(module, ""))
     ]
-    return Explanation(name, plan, tuple(_meanings(resolver, name, plan)), tuple(rules))
+    meanings = tuple(_meanings(resolver, name, plan))
+    similar = () if plan.targets else _similar(resolver, name)
+    return Explanation(name, plan, meanings, tuple(rules), similar)
+
+
+def _similar(resolver: Resolver, name: str) -> tuple[str, ...]:
+    import difflib  # costs start-up time, needed for unknown names only
+
+    known = [module_name(key) for key, _ in resolver.indexes.items("modules.dep")]
+    return tuple(difflib.get_close_matches(module_name(name), known))
 
 
 # What the name means

@@ -36,30 +36,30 @@ def _document(answer: Explanation) -> dict[str, object]:
         "steps": answer.plan.steps,
         "rules": answer.rules,
         "problems": answer.plan.problems,
+        "similar": answer.similar,
     }
 
 
 def text(answer: Explanation, resolver: Resolver) -> str:
     """Return the answer as a person reads it."""
     if not answer.plan.targets:
-        lines = [
-            f"{answer.name}: no module, alias or rule of that name",
-            f"  looked in {resolver.directory}",
-        ]
-        lines += (
-            [f"  {resolver.directory} has no modules.dep; run depmod"]
-            if _no_index(resolver)
-            else []
-        )
-        return "\n".join(lines) + "\n"
+        return "".join(f"{line}\n" for line in _unknown_lines(answer, resolver))
     steps = _step_lines(answer.plan, resolver.directory)
     lines = [*_meaning_lines(answer), *steps, *_rule_lines(answer)]
     lines += [f"note: {problem}" for problem in answer.plan.problems]
     return "\n".join(lines) + "\n"
 
 
-def _no_index(resolver: Resolver) -> bool:
-    return not any(True for _ in resolver.indexes.items("modules.dep"))
+def _unknown_lines(answer: Explanation, resolver: Resolver) -> list[str]:
+    lines = [
+        f"{answer.name}: no module, alias or rule of that name",
+        f"  looked in {resolver.directory}",
+    ]
+    if not any(True for _ in resolver.indexes.items("modules.dep")):
+        lines.append("  which has no modules.dep; run depmod")
+    if answer.similar:
+        lines.append(f"  similar: {', '.join(answer.similar)}")
+    return lines
 
 
 def _meaning_lines(answer: Explanation) -> list[str]:
