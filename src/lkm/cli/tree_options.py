@@ -22,7 +22,7 @@ def tree_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def wrapped(
-        root: str,
+        root: str | None,
         release: str | None,
         config: tuple[str, ...],
         command_line: str,
@@ -40,9 +40,11 @@ def tree_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 _OPTIONS = (
     click.option(
-        "--root", metavar="DIR", default="/", help="The root directory whose files count."
+        "--root", metavar="DIR", help="The root directory whose files count.  [default: /]"
     ),
-    click.option("--release", metavar="RELEASE", help="The kernel release in it."),
+    click.option(
+        "--release", metavar="RELEASE", help="The kernel release in it, or a fetched kernel's."
+    ),
     click.option(
         "--config",
         metavar="PATH",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from lkm.tree import kernels
 from lkm.tree.config import COMMAND_LINE, Config, read_config
 from lkm.tree.indexes import Indexes
 from lkm.tree.resolver import Resolver
@@ -12,7 +13,7 @@ from lkm.tree.root import Root, find_root
 
 
 def open_resolver(
-    directory: str = "/",
+    directory: str | None = None,
     release: str | None = None,
     *,
     config_paths: Sequence[str] | None = None,
@@ -21,9 +22,20 @@ def open_resolver(
     """Return a resolver for a root directory, with the configuration that lies in it.
 
     Without ``release``, the running kernel's is taken if it is there, else the only one that is.
+    Without ``directory`` it is ``/``; a named release whose modules are not there is looked for
+    among the fetched kernels.
     """
-    root = find_root(directory, release)
+    root = _named_root(release) if release and directory is None else None
+    root = root or find_root(directory or "/", release)
     return _resolver(root, root.modules_directory, config_paths, kernel_command_line)
+
+
+def _named_root(release: str) -> Root | None:
+    """Return the fetched kernel's root directory, where this machine has no such modules itself."""
+    if os.path.isdir(os.path.join(Root("/", release).modules_directory, "kernel")):
+        return None
+    known = kernels.find(release)
+    return Root(known.root, known.release)
 
 
 def open_kmod_resolver(

@@ -130,7 +130,10 @@ def _default(module: str) -> Opened:
     if any(k.release == release and _readable(k) for k in kernels.known()):
         opened = _running("live")
         return replace(opened, why="the running kernel")
-    here = {kernel.release: kernel for kernel in kernels.known() if _readable(kernel)}
+    here: dict[str, KnownKernel] = {}
+    for kernel in kernels.known():
+        if _readable(kernel):
+            here.setdefault(kernel.release, kernel)  # a fetched one first: it is complete
     if not here:
         raise NotFoundError(
             "no kernel is here to judge by", hint="fetch one: lkm kernels fetch amd64"

@@ -69,7 +69,8 @@ def find(release: str) -> KnownKernel:
         raise NotFoundError(
             f"kernel {release!r} is not here", hint=f"fetch it: lkm kernels fetch {release}"
         )
-    return exact[0] if exact else series[-1]
+    newest = exact or [kernel for kernel in series if kernel.release == series[-1].release]
+    return newest[0]
 
 
 def fetch(
