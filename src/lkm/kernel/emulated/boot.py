@@ -32,7 +32,7 @@ COMMAND_LINE = (
     "tsc=reliable tsc_early_khz=1000000 lpj=4000000 no_timer_check nowatchdog "
     # What costs time and serves nobody here.
     "nopti audit=0 apparmor=0 selinux=0 rcupdate.rcu_expedited=1 "
-    "cryptomgr.notests initcall_blacklist=jent_mod_init loglevel=0 "
+    "cryptomgr.notests loglevel=0 "
     # A panic ends in emergency_restart(), where it is noticed.
     "panic=-1"
 )
