@@ -1,0 +1,105 @@
+"""The emulated machine: from a process's start to a module's line in the log, and beside it QEMU.
+
+The peer is virtme-ng, installed in a virtual environment of its own, doing the same job (load
+hello.ko on the same kernel, show its line) in one command.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.common import Row, Timing, at_most, median, time_process
+from lkm.kernel.emulated import open_machine
+from lkm.kernel.kernel import Kernel
+from tests.support.kernels import kernel_files
+from tests.support.modules import built
+
+LOAD = """
+import sys
+from lkm.kernel.emulated import open_machine
+from lkm.kernel.kernel import Kernel
+kernel = Kernel(open_machine(sys.argv[1]))
+watch = kernel.watch_log()
+kernel.load(sys.argv[2])
+assert watch.new_records()[-1].text == "hello: loaded"
+"""
+TURNS = 50
+VIRTME = Path(__file__).parent.parent / ".build/virtme-ng"
+
+
+def measure() -> list[Row]:
+    kernel, module = kernel_files(), built("hello")
+    command = [sys.executable, "-c", LOAD, str(kernel.vmlinuz), str(module)]
+    time_process(command)
+    warm = median([time_process(command) for _ in range(9)])
+    peer = virtme_ng(kernel.vmlinuz, module)
+    cold = cold_boot(command)
+    return [
+        at_most(
+            "process start → hello.ko's log line, warm cache",
+            warm.wall,
+            0.35,
+            unit="s",
+            note=f"CPU {warm.cpu:.2f} s; virtme-ng, the same job: {peer.wall:.1f} s "
+            f"({peer.cpu:.1f} s CPU)",
+        ),
+        at_most("peak memory of that process", warm.memory, 150, unit="MiB"),
+        at_most("rewind + load + unload", rewind_load_unload() * 1000, 40, unit="ms"),
+        at_most(
+            "cold boot to hello.ko's log line, empty cache",
+            cold.wall,
+            8,
+            unit="s",
+            note=f"CPU {cold.cpu:.1f} s, unpacking the kernel and reading its types included",
+        ),
+    ]
+
+
+def rewind_load_unload() -> float:
+    """Return the median seconds of going back to the snapshot, loading and unloading."""
+    machine = open_machine(kernel_files().vmlinuz)
+    kernel, image, times = Kernel(machine), built("hello").read_bytes(), []
+    for _ in range(TURNS):
+        start = time.perf_counter()
+        machine.rewind()
+        kernel.load(image)
+        kernel.unload("hello")
+        times.append(time.perf_counter() - start)
+    machine.shut_down()
+    return statistics.median(times)
+
+
+def cold_boot(command: list[str]) -> Timing:
+    """Return what the same process takes when it finds nothing in the cache."""
+    with tempfile.TemporaryDirectory() as cache:
+        return time_process(command, env={**os.environ, "XDG_CACHE_HOME": cache})
+
+
+def virtme_ng(vmlinuz: Path, module: Path) -> Timing:
+    """Return what virtme-ng takes for one load, emulating as we do."""
+    if not (VIRTME / "bin/vng").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(VIRTME)], check=True)
+        pip = [str(VIRTME / "bin/pip"), "install", "--quiet", "virtme-ng"]
+        subprocess.run(pip, check=True)
+    script = f"insmod {module}; dmesg | tail -1"
+    command = ["vng", "--verbose", "--run", str(vmlinuz), "--disable-kvm", "--memory", "512M"]
+    command += ["--exec", script]
+    environment = {**os.environ, "PATH": f"{VIRTME / 'bin'}:{os.environ['PATH']}"}
+    with tempfile.TemporaryFile() as log:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+        _, _, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = 0
+        log.seek(0)
+        # Its exit status is 255 on a stock kernel, whatever the script returned.
+        assert b"hello: loaded" in log.read(), "virtme-ng did not load the module"
+    return Timing(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
