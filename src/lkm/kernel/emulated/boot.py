@@ -14,28 +14,13 @@ from unicorn import x86_const as x86
 from lkm.kernel import cpio
 from lkm.kernel.emulated.engine_context import enter_long_mode
 from lkm.kernel.emulated.patches import HALT, of_kernel
+from lkm.kernel.emulated.tasks import USER_CODE
 from lkm.vmlinux.image import VmlinuxImage
 
-USER_CODE = 0x400078
-"""Where the program of every task of ours begins; it is never run."""
-
 _ZERO_PAGE, _COMMAND_LINE, _TABLES = 0x20000, 0x21000, 0x30000
-COMMAND_LINE_SIZE = 2048
 _SETUP_HEADER, _SETUP_END = 0x1F1, 0x201
 _CONVENTIONAL, _RESERVED = 1, 2
 _LOW_END, _BIOS, _HIGH = 0x9FC00, 0xF0000, 0x100000
-
-COMMAND_LINE = (
-    # The shape of the machine: one processor, old interrupt controller, no ACPI, no PCI.
-    "nosmp maxcpus=0 nolapic noapic acpi=off pci=off 8250.nr_uarts=0 "
-    # Time is ours: do not calibrate it against other clocks.
-    "tsc=reliable tsc_early_khz=1000000 lpj=4000000 no_timer_check nowatchdog "
-    # What costs time and serves nobody here.
-    "nopti audit=0 apparmor=0 selinux=0 rcupdate.rcu_expedited=1 "
-    "cryptomgr.notests loglevel=0 "
-    # A panic ends in emergency_restart(), where it is noticed.
-    "panic=-1"
-)
 
 
 def load(

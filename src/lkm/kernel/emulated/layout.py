@@ -7,10 +7,13 @@ needs neither.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lkm.errors import NotFoundError, UnsupportedError
 from lkm.kernel.emulated.patches import USER_RETURN
-from lkm.vmlinux.image import VmlinuxImage
+
+if TYPE_CHECKING:  # only who boots a kernel has its image read
+    from lkm.vmlinux.image import VmlinuxImage
 
 _SYMBOLS = (
     USER_RETURN,

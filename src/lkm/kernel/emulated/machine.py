@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from typing import TYPE_CHECKING
 
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.file_formats import parse_directory, parse_status
-from lkm.kernel.emulated.guard import GuardHeap
-from lkm.kernel.emulated.guard import blocks as guard_blocks
-from lkm.kernel.emulated.interposition import Interposition
 from lkm.kernel.emulated.modprobe import Modprobe, Provider, Request
 from lkm.kernel.emulated.processor import Limits
 from lkm.kernel.emulated.session import Session
 from lkm.kernel.emulated.snapshot import Snapshot
 from lkm.kernel.emulated.system_calls import Number
-from lkm.kernel.emulated.workshop import Workshop
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
-from lkm.module.image import ModuleImage
-from lkm.vmlinux.image import VmlinuxImage
+
+if TYPE_CHECKING:
+    from lkm.kernel.emulated.guard import GuardHeap
+    from lkm.kernel.emulated.interposition import Interposition
+    from lkm.kernel.emulated.workshop import Workshop
+    from lkm.module.image import ModuleImage
+    from lkm.vmlinux.image import VmlinuxImage
 
 _MOST_AT_ONCE = 4 << 20
 _PATH_MAX = 4096
@@ -28,15 +31,22 @@ _DIRECTORY_BUFFER = 32768
 class EmulatedMachine(Syscalls):
     """A kernel running in this process; see :class:`~lkm.kernel.syscalls.Syscalls`."""
 
-    def __init__(self, snapshot: Snapshot, image: VmlinuxImage) -> None:
+    def __init__(self, snapshot: Snapshot, path: str) -> None:
         self.snapshot = snapshot
-        self.image = image
+        self.path = path
         self._modprobe = Modprobe()
         self.session = Session(snapshot, self._modprobe)
         self._workshop: Workshop | None = None
         self._interposition: Interposition | None = None
 
     # What only this machine can do
+
+    @functools.cached_property
+    def image(self) -> VmlinuxImage:
+        """The kernel's image; running it does not take what is read from it."""
+        from lkm.vmlinux.image import open_cached
+
+        return open_cached(self.path)
 
     @property
     def release(self) -> str:
@@ -94,15 +104,15 @@ class EmulatedMachine(Syscalls):
         ``guard`` puts its objects on guarded pages (see ``guard.GuardHeap`` for the alignment),
         ``trace`` keeps its calls. There is one interposition at a time.
         """
+        # Imported when wanted: most machines run without.
+        from lkm.kernel.emulated.interposition import Interposition
+        from lkm.kernel.emulated.workshop import Workshop
+
         self._end_interposition()
         restored = self.session.restored
         if self._workshop is None:
             self._workshop = Workshop(restored.processor)
-        heap = None
-        if guard:
-            allocate = self._first_symbol("__get_free_pages", "get_free_pages_noprof")
-            blocks = guard_blocks(self.session.call_kernel, allocate)
-            heap = GuardHeap(restored.processor, blocks, self._workshop.tables, guard_alignment)
+        heap = self._guard_heap(guard_alignment) if guard else None
         made = Interposition(
             restored.processor, self.image, image, self._workshop, heap=heap, trace=trace
         )
@@ -116,9 +126,15 @@ class EmulatedMachine(Syscalls):
             self._interposition = None
             self.session.restored.module_loads.listener = None
 
-    def _first_symbol(self, *names: str) -> int:
-        found = [self.image.kallsyms.get(name) for name in names]
-        return next((address for address in found if address), 0)
+    def _guard_heap(self, alignment: int) -> GuardHeap:
+        from lkm.kernel.emulated.guard import GuardHeap, blocks
+
+        assert self._workshop is not None
+        symbols = self.image.kallsyms
+        allocate = symbols.get("__get_free_pages") or symbols["get_free_pages_noprof"]
+        got = blocks(self.session.call_kernel, allocate)
+        processor = self.session.restored.processor
+        return GuardHeap(processor, got, self._workshop.tables, alignment)
 
     # Files
 

@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-import mmap
+import hashlib
 import os
-import struct
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
 
 import unicorn
 
-from lkm.errors import UnsupportedError, UsageError
-from lkm.kernel.emulated import arena as arenas
-from lkm.kernel.emulated import boot, cache, engine_context, layout, providers, snapshot
-from lkm.kernel.emulated import system_calls as abi
-from lkm.kernel.emulated.arena import Arena, ArenaState
-from lkm.kernel.emulated.devices import DeviceState
+from lkm.kernel.emulated import cache
+from lkm.kernel.emulated.command_line import complete
 from lkm.kernel.emulated.machine import EmulatedMachine
-from lkm.kernel.emulated.memory import PAGE
-from lkm.kernel.emulated.page_map import address_of
-from lkm.kernel.emulated.processor import Died, Processor
-from lkm.kernel.emulated.restored import new_engine
-from lkm.kernel.emulated.snapshot import MachineState
-from lkm.kernel.emulated.system_calls import Number
-from lkm.kernel.emulated.tasks import Tasks, nothing
-from lkm.vmlinux.image import VmlinuxImage, open_cached
+from lkm.kernel.emulated.modprobe import Insertion, Provider
 
-RAM_SIZE = 256 << 20
-_REVISION = "3"
+_BOOT_SECTOR = 4096
+_REVISION = "4"
 """Changed when what is booted, or how, changes."""
-
-_MOUNTS = (
-    ("proc", "/proc", "proc"),
-    ("sysfs", "/sys", "sysfs"),
-    ("devtmpfs", "/dev", "devtmpfs"),
-    ("debugfs", "/sys/kernel/debug", "debugfs"),
-    ("securityfs", "/sys/kernel/security", "securityfs"),
-)
-_NO_SUCH_DEVICE, _NO_SUCH_FILE = 19, 2
 
 Progress = Callable[[str], None]
 
@@ -52,76 +29,31 @@ def open_machine(
     progress: Progress | None = None,
 ) -> EmulatedMachine:
     """See :func:`lkm.kernel.emulated.open_machine`."""
-    image = open_cached(path)
-    text = f"{boot.COMMAND_LINE} {command_line}".strip()
-    if len(text.encode()) >= boot.COMMAND_LINE_SIZE:
-        raise UsageError(f"a kernel command line has at most {boot.COMMAND_LINE_SIZE - 1} bytes")
-    key = cache.key(_REVISION, unicorn.__version__, os.uname().machine, image.key, text)
+    data = Path(path).read_bytes()
+    text = complete(command_line)
+    digest = hashlib.sha256(data).hexdigest()
+    key = cache.key(_REVISION, unicorn.__version__, os.uname().machine, digest, text)
 
     def build() -> cache.Writer:
+        # Only who boots pays for importing what knows images, types and patches.
+        from lkm.kernel.emulated.first_boot import first_boot
+        from lkm.vmlinux.image import open_cached
+
+        image = open_cached(path)
         if progress:
             progress(f"booting {image.release} for the first time")
-        return _boot(image, Path(path).read_bytes()[:PAGE], text)
+        return first_boot(image, data[:_BOOT_SECTOR], text)
 
-    machine = EmulatedMachine(cache.obtain(key, build), image)
+    machine = EmulatedMachine(cache.obtain(key, build), os.fspath(path))
     if root is not None:
-        machine.answer_requests(providers.from_tree(root, machine.release))
+        machine.answer_requests(_lazy_provider(root, machine.release))
     return machine
 
 
-def _boot(image: VmlinuxImage, boot_sector: bytes, command_line: str) -> cache.Writer:
-    """Boot, prepare user space, and return what writes the snapshot."""
-    start = time.monotonic()
-    kernel_layout, context_layout = layout.read(image), engine_context.probe()
-    uc = new_engine()
-    ram = mmap.mmap(-1, RAM_SIZE)
-    view = memoryview(ram)
-    pointer = address_of(ram)
-    uc.mem_map_ptr(0, RAM_SIZE, unicorn.UC_PROT_ALL, pointer)
-    boot.load(uc, image, boot_sector, RAM_SIZE, command_line)
-    processor = Processor(uc, view, kernel_layout, context_layout, DeviceState())
-    try:
-        tasks = Tasks(processor, nothing)
-        tasks.run_to_init()
-        arena = _prepare(tasks, processor)
-    except Died as death:
-        raise UnsupportedError(
-            f"{image.path} does not boot in the emulator: {death.reason}",
-            hint="use --kernel vm for this kernel",
-        ) from death
-    finally:
-        processor.close()
-    state = MachineState(
-        layout=kernel_layout,
-        context_layout=context_layout,
-        context=processor.context.save(),
-        devices=processor.devices.state,
-        arena=arena,
-        main=tasks.main,
-        command_line=command_line,
-        boot_seconds=time.monotonic() - start,
-    )
+def _lazy_provider(root: str | os.PathLike[str], release: str) -> Provider:
+    def provide(name: str) -> Sequence[Insertion]:
+        from lkm.kernel.emulated.providers import from_tree  # most machines are never asked
 
-    def write(stream: IO[bytes]) -> None:
-        snapshot.write(stream, view, state)
+        return from_tree(root, release)(name)
 
-    return write
-
-
-def _prepare(tasks: Tasks, processor: Processor) -> ArenaState:
-    """Give PID 1 its arena, block SIGCHLD so that it can be waited for, mount what /init would."""
-    flags = abi.MAP_PRIVATE_ANONYMOUS_POPULATE | abi.MAP_LOCKED
-    address = tasks.call(Number.MMAP, 0, arenas.SIZE, abi.PROT_READ_WRITE, flags, -1, 0)
-    if address < 0:
-        raise Died(f"PID 1 gets no memory (errno {-address})")
-    pages = range(address, address + arenas.SIZE, PAGE)
-    state = ArenaState(address, tuple(processor.memory.physical(page) for page in pages))
-    arena = Arena(processor.uc, processor.memory.ram, state)
-    signals = arena.put(struct.pack("<Q", 1 << (abi.SIGCHLD - 1)))
-    tasks.call(Number.RT_SIGPROCMASK, abi.SIG_BLOCK, signals, 0, 8)
-    for source, target, kind in _MOUNTS:
-        names = (arena.text(source), arena.text(target), arena.text(kind))
-        result = tasks.call(Number.MOUNT, *names, 0, 0)
-        if result < 0 and -result not in (_NO_SUCH_DEVICE, _NO_SUCH_FILE):
-            raise Died(f"{kind} cannot be mounted (errno {-result})")
-    return state
+    return provide

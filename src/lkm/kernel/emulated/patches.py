@@ -14,10 +14,13 @@ from __future__ import annotations
 import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lkm.errors import missing_extra
 from lkm.kernel.emulated.devices import TSC_PORT
-from lkm.vmlinux.image import VmlinuxImage
+
+if TYPE_CHECKING:  # only who boots a kernel has its image read
+    from lkm.vmlinux.image import VmlinuxImage
 
 HALT = b"\xf4"
 _RETURN = b"\xc3"
