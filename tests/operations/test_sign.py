@@ -311,7 +311,7 @@ def test_a_key_in_a_token_is_reached_through_sign_file(
         f'exec {sign_file(kernel)} "$1" "$2" {key.private_key} "$4" "$5"\n'
     )
     program.chmod(0o755)
-    setup = sign.prepare("pkcs11:object=mok", key.der, sign_file=str(program))
+    setup = sign.prepare("pkcs11:object=mok", key.der, program=str(program))
     sign.sign_modules(one(module), setup.signer)
     assert verdict(module, key) is Verdict.VALID
     assert module.read_bytes() == signature.append(
@@ -324,9 +324,36 @@ def test_a_key_in_a_token_is_reached_through_sign_file(
 
 def test_what_sign_file_says_is_shown(module: Path, key: KeyFiles) -> None:
     before = module.read_bytes()
-    setup = sign.prepare("pkcs11:object=none", key.der, sign_file=sign_file_of_host())
+    setup = sign.prepare("pkcs11:object=none", key.der, program=sign_file_of_host())
     (failed,) = sign.sign_modules(one(module), setup.signer)
     assert isinstance(failed, Failure)
     assert "sign-file failed" in failed.message
     assert "-dp sha256 pkcs11:object=none" in failed.message
     assert module.read_bytes() == before
+
+
+@pytest.mark.full
+def test_a_key_in_a_real_token(
+    module: Path, key: KeyFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SoftHSM keeps the key, openssl reaches it through its PKCS#11 engine."""
+    tokens = tmp_path / "tokens"
+    tokens.mkdir()
+    settings = tmp_path / "softhsm2.conf"
+    settings.write_text(f"directories.tokendir = {tokens}\n")
+    monkeypatch.setenv("SOFTHSM2_CONF", str(settings))
+    monkeypatch.setenv("KBUILD_SIGN_PIN", "1234")
+    pin = ("--pin", "1234")
+    run("softhsm2-util", "--init-token", "--free", "--label", "t", "--so-pin", "1234", *pin)
+    import_key = ("softhsm2-util", "--import", key.private_key, "--token", "t", "--label", "mok")
+    run(*import_key, "--id", "01", *pin)
+    setup = sign.prepare("pkcs11:token=t;object=mok", key.der, program="openssl")
+    sign.sign_modules(one(module), setup.signer)
+    by_token = module.read_bytes()
+    sign.sign_modules(one(module), signer(key))
+    assert module.read_bytes() == by_token
+    wrong = sign.prepare("pkcs11:token=none;object=mok", key.der, program="openssl")
+    (failed,) = sign.sign_modules(one(module), wrong.signer)
+    assert isinstance(failed, Failure)
+    assert "openssl failed: " in failed.message
+    assert module.read_bytes() == by_token

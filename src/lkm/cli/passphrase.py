@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-VARIABLE = "KBUILD_SIGN_PIN"  # kbuild's own, which sign-file reads too
+VARIABLE = "KBUILD_SIGN_PIN"  # kbuild's own; repeated, for lkm.signing.sign takes long to import
 
 option = click.option(
     "--passphrase-file",

@@ -16,7 +16,7 @@ from lkm.operations import module_files
 from lkm.operations.module_files import Failure, ModuleFile
 from lkm.operations.parallel import Progress, spread
 from lkm.signing import certificate, keys, sign
-from lkm.signing.sign import KeySigner, Signer, ToolSigner
+from lkm.signing.sign import KeySigner, OpensslSigner, Signer, SignFileSigner
 
 _SIGN_FILE = "scripts/sign-file"
 
@@ -48,14 +48,14 @@ def prepare(
     *,
     digest: str = "sha256",
     passphrase: bytes | None = None,
-    sign_file: str = "",
+    program: str = "",
     any_usage: bool = False,
 ) -> SigningSetup:
     """Return the signer for a private key and its certificate, after all that can be checked.
 
-    ``key`` is a file, or a ``pkcs11:`` URI, for which ``sign_file`` (or the kernel headers'
-    ``scripts/sign-file``) is called. Raises ``PassphraseError``, ``FormatError``, and
-    ``LkmError`` when the two do not belong together.
+    ``key`` is a file, or a ``pkcs11:`` URI, for which ``program`` is called: a ``sign-file`` (by
+    default that of the kernel's headers) or an ``openssl``. Raises ``PassphraseError``,
+    ``FormatError``, and ``LkmError`` when the two do not belong together.
     """
     if digest not in sign.DIGESTS:
         raise UsageError(f"{digest}: not one of {', '.join(sign.DIGESTS)}")
@@ -64,8 +64,13 @@ def prepare(
         sign.check_usage(found)
     warnings = sign.certificate_warnings(found, datetime.now(UTC))
     if key.startswith("pkcs11:"):
-        program = sign_file or find_sign_file()
-        return SigningSetup(ToolSigner(program, key, os.fspath(certificate_path), digest), warnings)
+        program = program or find_sign_file()
+        reached: Signer = (
+            OpensslSigner(program, key, found, digest)
+            if os.path.basename(program).startswith("openssl")
+            else SignFileSigner(program, key, os.fspath(certificate_path), digest)
+        )
+        return SigningSetup(reached, warnings)
     private_key = keys.load_private_key(key, passphrase)
     keys.check_pair(private_key, found, key)
     return SigningSetup(KeySigner(private_key, found, digest), warnings)
@@ -81,7 +86,7 @@ def find_sign_file() -> str:
             return str(path)
     raise NotFoundError(
         "no sign-file, which a key in a token needs, is installed",
-        hint="install the kernel's headers, or name it: --sign-file PATH",
+        hint="install the kernel's headers, or name it: --signer PATH",
     )
 
 

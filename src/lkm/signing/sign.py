@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from lkm.signing.keys import PrivateKey
 
 DIGESTS = ("sha256", "sha384", "sha512")
+PIN_VARIABLE = "KBUILD_SIGN_PIN"
+"""Where kbuild and sign-file look for a key's passphrase or a token's PIN."""
 
 
 class Signer(Protocol):
@@ -58,7 +61,7 @@ class KeySigner:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolSigner:
+class SignFileSigner:
     """Signs by calling the kernel's ``sign-file``, for keys that never leave their token.
 
     ``program`` is that tool's path, ``key`` what it is given as key (a ``pkcs11:`` URI),
@@ -80,22 +83,51 @@ class ToolSigner:
             return Path(f"{module}.p7s").read_bytes()
 
 
-def _run(command: Sequence[str]) -> None:
+@dataclass(frozen=True, slots=True)
+class OpensslSigner:
+    """Signs by calling ``openssl cms`` with what reaches the token: an engine, else a provider."""
+
+    program: str
+    key: str
+    certificate: Certificate
+    digest: str = "sha256"
+
+    def sign(self, content: bytes) -> bytes:
+        """Return the DER of the PKCS#7 message that signs ``content``; raises ``ToolError``."""
+        with tempfile.TemporaryDirectory(prefix="lkm-sign-") as folder:
+            signer, module = Path(folder, "signer.pem"), Path(folder, "module.ko")
+            signer.write_bytes(self.certificate.to_pem())
+            module.write_bytes(content)
+            command = [self.program, "cms", "-sign", "-binary", "-noattr", "-nocerts"]
+            command += ["-nosmimecap", "-outform", "DER", "-md", self.digest]
+            command += ["-signer", str(signer), "-inkey", self.key, "-in", str(module)]
+            if PIN_VARIABLE in os.environ:
+                command += ["-passin", f"env:{PIN_VARIABLE}"]
+            try:
+                return _run([*command, "-engine", "pkcs11", "-keyform", "engine"])
+            except ToolError as with_engine:
+                try:
+                    return _run([*command, "-provider", "pkcs11", "-provider", "default"])
+                except ToolError:
+                    raise with_engine from None
+
+
+def _run(command: Sequence[str]) -> bytes:
+    name = Path(command[0]).name
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     except OSError as error:
-        raise ToolError(f"sign-file cannot be run ({error.strerror})", command=command) from None
+        raise ToolError(f"{name} cannot be run ({error.strerror})", command=command) from None
     if done.returncode:
-        said = done.stderr.strip()
+        said = done.stderr.decode("utf-8", "replace").strip()
         raise ToolError(
-            f"sign-file failed{': ' + said if said else ''}",
+            f"{name} failed{': ' + said if said else ''}",
             command=command,
             returncode=done.returncode,
             output=said,
-            hint="a PIN goes into the environment's KBUILD_SIGN_PIN",
+            hint=f"a PIN goes into the environment's {PIN_VARIABLE}",
         )
+    return done.stdout
 
 
 def certificate_warnings(certificate: Certificate, now: datetime) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from lkm.signing.keys import PassphraseError
 )
 @click.option("--detached", is_flag=True, help="Write the signature to MODULE.p7s instead.")
 @passphrase.option
-@click.option("--sign-file", default="", metavar="PATH", help="The kernel's, for pkcs11: keys.")
+@click.option("--signer", default="", metavar="PATH", help="Of a pkcs11: key: sign-file, openssl.")
 @click.option("--any-usage", is_flag=True, help="Take a certificate that is for something else.")
 @options
 def command(
@@ -37,7 +37,7 @@ def command(
     digest: str,
     detached: bool,
     passphrase_file: str | None,
-    sign_file: str,
+    signer: str,
     any_usage: bool,
     in_place: bool,
     out: str | None,
@@ -56,7 +56,7 @@ def command(
             cert,
             digest=digest,
             passphrase=secret,
-            sign_file=sign_file,
+            program=signer,
             any_usage=any_usage,
         )
 

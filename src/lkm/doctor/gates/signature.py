@@ -33,7 +33,7 @@ def check(case: Case) -> Iterator[Finding]:
         found = verify.verify(case.data, case.target.keyring, case.path)
     if found.verdict is Verdict.TAMPERED:
         yield signature.tampered(case.module, case.path, found.signer)
-    elif found.verdict is Verdict.MALFORMED:
+    elif found.verdict in (Verdict.MALFORMED, Verdict.OVERSIZED):
         yield signature.broken(case.module, case.path, found.reason)
     elif found.verdict is Verdict.WRONG_OPTIONS:
         yield signature.wrong_options(case.module, case.path, "has authattrs")
