@@ -77,6 +77,7 @@ class Workshop:
         """Return a module in every state of signature that the kernel tells apart."""
         hello, loop = self.hello, self.loop
         signed = self.signed(hello)
+        with_stranger = self.openssl(hello, "-noattr", "-nosmimecap", key=self.stranger)
         return (
             Variant("distribution's", loop, Verdict.VALID, ours=False),
             Variant("unsigned", hello, Verdict.UNSIGNED),
@@ -88,6 +89,8 @@ class Workshop:
                 tampered(self.signed(hello, self.stranger)),
                 Verdict.UNKNOWN_KEY,
             ),
+            Variant("unknown key, its certificate inside", with_stranger, Verdict.UNKNOWN_KEY),
+            Variant("the same, tampered", tampered(with_stranger), Verdict.TAMPERED),
             Variant("distribution's, tampered", tampered(loop), Verdict.TAMPERED, ours=False),
             Variant("garbage PKCS#7", garbage(hello), Verdict.MALFORMED),
             Variant("length past the file", length_past_the_file(hello), Verdict.MALFORMED),
@@ -113,6 +116,11 @@ class Workshop:
             Variant(
                 "our key, by openssl",
                 self.openssl(hello, "-noattr", "-nocerts", "-nosmimecap"),
+                Verdict.VALID,
+            ),
+            Variant(
+                "our key, its certificate inside",
+                self.openssl(hello, "-noattr", "-nosmimecap"),
                 Verdict.VALID,
             ),
             Variant(

@@ -2,7 +2,7 @@
 
 Source: ``kernel/module/signing.c: module_sig_check``, ``crypto/asymmetric_keys/pkcs7_verify.c:
 pkcs7_verify``, ``pkcs7_trust.c: pkcs7_validate_trust``. Certificates inside a message, which
-``sign-file`` never puts there, are not followed as a chain.
+``sign-file`` never puts there, must fit the signature, but are not followed as a chain.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import Enum
 from lkm.errors import FormatError
 from lkm.module import signature
 from lkm.signing import pkcs7, publickey
-from lkm.signing.keyring import Keyring
+from lkm.signing.keyring import Keyring, from_encoded
 from lkm.signing.pkcs7 import SignerInfo
 
 
@@ -178,9 +178,13 @@ def _trust(
     message: pkcs7.SignedData, content: memoryview, keyring: Keyring, path: str
 ) -> Verification:
     """Try the signers in turn: a trusted one decides, an unknown one leaves it to the next."""
+    inside = from_encoded(message.certificates, "the message")
     result = Verification(path, Verdict.UNSUPPORTED, "the message has no signer (ENOPKG)")
     for signer in message.signers:
-        found = _trust_one(signer, content, keyring, path)
+        found = _judge(signer, content, inside, path)
+        if found.verdict in (Verdict.VALID, Verdict.UNKNOWN_KEY):
+            # A certificate inside decides only that the signature fits it, not whether to trust.
+            found = _judge(signer, content, keyring, path)
         if found.verdict in (Verdict.VALID, Verdict.TAMPERED):
             return found
         if result.verdict is Verdict.UNSUPPORTED:
@@ -188,9 +192,7 @@ def _trust(
     return result
 
 
-def _trust_one(
-    signer: SignerInfo, content: memoryview, keyring: Keyring, path: str
-) -> Verification:
+def _judge(signer: SignerInfo, content: memoryview, keyring: Keyring, path: str) -> Verification:
     unsupported = _unsupported(signer)
     if unsupported:
         return _described(signer, path, Verdict.UNSUPPORTED, unsupported)
