@@ -1,9 +1,22 @@
+from pathlib import Path
+
 import pytest
 
 from tests.support.kernels import KernelFiles, kernel_files
+from tests.support.trees import kmod_depmod, linked_tree
 
 
 @pytest.fixture(scope="session")
 def kernel() -> KernelFiles:
     """Debian's newest 6.1 amd64 kernel: image, 4,000 modules, headers."""
     return kernel_files()
+
+
+@pytest.fixture(scope="session")
+def kmod_tree(kernel: KernelFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the kernel's module folder, indexed by the machine's own depmod."""
+    root = tmp_path_factory.mktemp("kmod")
+    folder = linked_tree(kernel, root)
+    result = kmod_depmod(root, kernel.release)
+    assert (result.returncode, result.stderr) == (0, "")
+    return folder

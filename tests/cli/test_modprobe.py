@@ -17,18 +17,14 @@ from lkm.cli.commands.modprobe import config_lines, plan_lines
 from lkm.operations.resolve import open_kmod_resolver
 from lkm.tree.resolver import Resolver
 from tests.support.kernels import KernelFiles
-from tests.support.trees import kmod_depmod, linked_tree
 
 EXAMPLES = 100
 
 
 @pytest.fixture(scope="session")
-def tree(kernel: KernelFiles, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A root with the kernel's modules and kmod's indexes of them, and its release."""
-    root = tmp_path_factory.mktemp("tree")
-    linked_tree(kernel, root)
-    assert kmod_depmod(root, kernel.release).returncode == 0
-    return root, kernel.release
+def tree(kmod_tree: Path) -> tuple[Path, str]:
+    """The root of the tree that kmod indexed, and its release."""
+    return kmod_tree.parents[2], kmod_tree.name
 
 
 def kmod(tree: tuple[Path, str], *arguments: str) -> tuple[bytes, int]:

@@ -40,6 +40,16 @@ def test_why_shows_the_order_and_the_rules(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("verb", [["why", "a"], ["lint", "--all"]])
+def test_bytes_of_no_encoding_are_shown_as_they_are(tmp_path: Path, verb: list[str]) -> None:
+    where = _tree(tmp_path)
+    (tmp_path / "etc/modprobe.d/test.conf").write_bytes(b"options a x=\xff\nblacklist \xfe\n")
+    command = [sys.executable, "-m", "lkm", *verb, *where]
+    done = subprocess.run(command, capture_output=True, check=False)
+    assert (b"x=\xff" if verb[0] == "why" else b"\xfe is no module") in done.stdout
+    assert b"Traceback" not in done.stderr
+
+
 def test_why_of_an_unknown_name_fails_and_says_where_it_looked(tmp_path: Path) -> None:
     done = lkm("why", "nowhere", *_tree(tmp_path))
     assert done.returncode == 1

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the thing asked for failed, 2 wrong use, 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from lkm.errors import LkmError, ToolError, UsageError
 
 def run(argv: Sequence[str]) -> int:
     """Run ``argv`` (program name first) and return the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names and options come from files as bytes of any encoding, and leave as they came.
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         status = _dispatch(argv)
         sys.stdout.flush()

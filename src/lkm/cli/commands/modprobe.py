@@ -158,10 +158,11 @@ def _loaded_in(kernel: Kernel) -> Loaded:
 def _do(plan: Plan, settings: Settings, kernel: Kernel | None, log: Log) -> int:
     if settings.resolve_only:
         if not settings.as_json:
-            _write(f"{target.module}\n" for target in plan.targets)
+            sys.stdout.writelines(f"{target.module}\n" for target in plan.targets)
         return 0
     if settings.shows and not settings.as_json:
-        _write(plan_lines(plan))
+        sys.stdout.writelines(plan_lines(plan))
+        sys.stdout.flush()  # before what a command that is run may print
     if settings.first_time and not settings.show_depends and (there := _already_there(plan)):
         log(Priority.ERROR, f"could not insert '{there}': Module already in kernel")
         return 1
@@ -203,7 +204,7 @@ def _show_config(resolver: Resolver, settings: Settings) -> int:
 
         print_json("modprobe", rules=resolver.config.rules)
         return 0
-    _write(config_lines(resolver))
+    sys.stdout.writelines(config_lines(resolver))
     return 0
 
 
@@ -257,12 +258,5 @@ def _show_crcs(
     if not found:
         log(Priority.FATAL, f"could not get {what} of {path}: No such file or directory")
         return 1
-    _write(f"0x{crc:08x}\t{symbol}\n" for symbol, crc in found)
+    sys.stdout.writelines(f"0x{crc:08x}\t{symbol}\n" for symbol, crc in found)
     return 0
-
-
-def _write(lines: Iterable[str]) -> None:
-    """Write text that may hold bytes of any encoding, as they came from files."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(os.fsencode("".join(lines)))
-    sys.stdout.buffer.flush()
