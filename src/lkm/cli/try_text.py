@@ -251,7 +251,13 @@ def _registrations(label: str, found: tuple[Registration, ...]) -> list[str]:
 
 
 def _row(label: str, text: str) -> str:
-    return f"{label:>10}  {text}"
+    """Return a line; its label is coloured where the output is a terminal (else echo strips it)."""
+    coloured = click.style(f"{label:>10}", fg=_COLOURS.get(label), bold=True)
+    return f"{coloured}  {text}"
+
+
+_BAD = ("refused", "crash", "died", "leak", "problem", "failed")
+_COLOURS = dict.fromkeys(_BAD, "red") | dict.fromkeys(("loaded", "unloaded", "done"), "green")
 
 
 def _seconds(seconds: float) -> str:

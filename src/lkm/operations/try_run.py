@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno as errno_names
 import os
 import time
@@ -75,6 +76,7 @@ class Run:
         self.instruments = instruments
         self.tell = Teller(kernel, wanted, emit, image, instruments)
         self._name = ""
+        self._loaded: list[str] = []
 
     @property
     def problems(self) -> list[str]:
@@ -90,6 +92,8 @@ class Run:
                 self.kernel.write_file(_LOCKDOWN, "integrity")
             if self.load_dependencies():
                 self._try_module(procedure)
+            if not procedure.keep:
+                self._give_back()
         except KernelDiedError as error:
             self.tell.death(error)
 
@@ -129,6 +133,8 @@ class Run:
             if refused.errno != errno_names.EEXIST:
                 error = str(refused)
                 self.problems.append(error)
+        else:
+            self._loaded.append(dependency.module)
         seconds = time.monotonic() - started
         self.tell.emit(
             events.DependencyLoaded(
@@ -137,6 +143,13 @@ class Run:
         )
         self.tell.new_log()
         return not error
+
+    def _give_back(self) -> None:
+        """Unload what was loaded for the module, on the one machine that will go on."""
+        if self.kernel.syscalls.shares_host_files:
+            for name in reversed(self._loaded):
+                with contextlib.suppress(KernelError):
+                    self.kernel.unload(name)
 
     def load(self, parameters: Sequence[str]) -> bool:
         """Load the module; return whether the kernel took it."""
