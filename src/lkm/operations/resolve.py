@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from lkm.tree import kernels
 from lkm.tree.config import COMMAND_LINE, Config, read_config
 from lkm.tree.indexes import Indexes
 from lkm.tree.resolver import Resolver
@@ -34,6 +33,8 @@ def _named_root(release: str) -> Root | None:
     """Return the fetched kernel's root directory, where this machine has no such modules itself."""
     if os.path.isdir(os.path.join(Root("/", release).modules_directory, "kernel")):
         return None
+    from lkm.tree import kernels  # modprobe, which starts often, has no use for it
+
     known = kernels.find(release)
     return Root(known.root, known.release)
 
