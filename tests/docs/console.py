@@ -60,5 +60,5 @@ def pattern(expected: tuple[str, ...]) -> re.Pattern[str]:
         else:
             text = re.sub(r"[ \t]+", " ", line.rstrip())
             escaped = re.escape(text).replace("…", r"[^\n]*?")
-            parts.append(re.sub(r"(?:\\ )+", " +", escaped) + r" *\n")
+            parts.append(re.sub(r"(?:\\ )+", r"[ \t]+", escaped) + r"[ \t]*\n")
     return re.compile("".join(parts))
