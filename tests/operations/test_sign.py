@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from lkm.errors import LkmError, NotFoundError, UsageError
+from lkm.errors import FormatError, LkmError, NotFoundError, UsageError
 from lkm.module import compression, signature
 from lkm.module.compression import Compression
 from lkm.operations import module_files, sign, verify
@@ -253,6 +253,16 @@ def test_missing_things_are_named(tmp_path: Path, key: KeyFiles) -> None:
         sign.prepare(str(key.private_key), tmp_path / "none.der")
     with pytest.raises(FileNotFoundError):
         sign.prepare(str(tmp_path / "none.priv"), key.der)
+
+
+def test_endless_files_are_refused(key: KeyFiles) -> None:
+    (failed,) = sign.sign_modules((ModuleFile("/dev/zero", "zero"),), signer(key))
+    assert isinstance(failed, Failure)
+    assert "a module of at most 512 MiB" in failed.message
+    with pytest.raises(FormatError):
+        sign.prepare("/dev/zero", key.der)
+    with pytest.raises(FormatError):
+        sign.prepare(str(key.private_key), "/dev/zero")
 
 
 def test_many_modules_do_not_go_into_one_file(module: Path, key: KeyFiles) -> None:

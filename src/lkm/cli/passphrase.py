@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 import click
 
-VARIABLE = "KBUILD_SIGN_PIN"  # kbuild's own; repeated, for lkm.signing.sign takes long to import
+from lkm.signing.sign import PIN_VARIABLE
 
 option = click.option(
     "--passphrase-file",
     type=click.Path(exists=True, dir_okay=False),
-    help=f"Read the key's passphrase from this file (else ${VARIABLE}, else a prompt).",
+    help=f"Read the key's passphrase from this file (else ${PIN_VARIABLE}, else a prompt).",
 )
 
 
 def given(passphrase_file: str | None) -> bytes | None:
     """Return the passphrase in the file (its first line) or the environment, else ``None``."""
     if passphrase_file:
-        return Path(passphrase_file).read_bytes().partition(b"\n")[0]
-    value = os.environ.get(VARIABLE)
+        with open(passphrase_file, "rb") as file:
+            return file.readline(4096).rstrip(b"\n")
+    value = os.environ.get(PIN_VARIABLE)
     return os.fsencode(value) if value else None
 
 

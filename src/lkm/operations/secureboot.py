@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -113,10 +114,12 @@ def _signed(
 def rehearsal_key() -> KeySigner:
     """Return the key kept in the cache: the same every time, so that snapshots serve again."""
     folder = files.cache_directory("secureboot")
-    if not (folder / "MOK.priv").exists():
-        keys.save(keys.generate("lkm rehearsal key"), folder, replace=True)
-    private_key = keys.load_private_key(folder / "MOK.priv")
-    return KeySigner(private_key, certificate.load(folder / "MOK.der"))
+    with open(folder / "lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two processes must not write halves of two keys
+        if not all((folder / name).exists() for name in ("MOK.priv", "MOK.der")):
+            keys.save(keys.generate("lkm rehearsal key"), folder, replace=True)
+        private_key = keys.load_private_key(folder / "MOK.priv")
+        return KeySigner(private_key, certificate.load(folder / "MOK.der"))
 
 
 def rehearse(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     PrivateKey: TypeAlias = RSAPrivateKey | EllipticCurvePrivateKey
 
+_LARGEST_FILE = 1 << 20  # a key has a few KiB
 ALGORITHMS = ("rsa2048", "rsa4096", "ec-p384")
 
 
@@ -173,7 +174,8 @@ def load_private_key(path: str | os.PathLike[str], passphrase: bytes | None = No
     from cryptography.exceptions import UnsupportedAlgorithm
 
     name = os.fspath(path)
-    data = _key_block(Path(path).read_bytes())
+    with open(path, "rb") as file:
+        data = _key_block(file.read(_LARGEST_FILE))
     try:
         return _checked_kind(_decode_private_key(data, passphrase, name), name)
     except UnsupportedAlgorithm as error:

@@ -8,6 +8,7 @@ from lkm.cli import passphrase
 from lkm.cli.output import print_json
 from lkm.cli.text import colons
 from lkm.operations import keys
+from lkm.signing.sign import PIN_VARIABLE
 
 _ALGORITHMS = ("rsa2048", "rsa4096", "ec-p384")
 
@@ -66,7 +67,7 @@ def _new_passphrase(encrypt: bool, passphrase_file: str | None) -> bytes | None:
         found = passphrase.given(passphrase_file)
         if not found and not passphrase.can_ask():
             raise click.UsageError(
-                f"--encrypt needs --passphrase-file, ${passphrase.VARIABLE} or a terminal"
+                f"--encrypt needs --passphrase-file, ${PIN_VARIABLE} or a terminal"
             )
         return found or passphrase.ask("Passphrase for the new key", confirm=True)
     return None
