@@ -51,6 +51,7 @@ NAME_LIMIT = 1024
 """Longest name read, in bytes; the kernel's own limit is KSYM_NAME_LEN, 512."""
 
 _SHSTRTAB_GUESS = 1024  # the names usually lie just before the section headers
+_EMPTY_TYPES = frozenset(map(int, (SectionType.NOBITS, SectionType.NULL)))
 _FEW = 4  # a name that occurs more often is searched for header by header
 
 
@@ -125,16 +126,18 @@ class ElfFile:
 
     def section(self, name: str) -> Section | None:
         """Return the first section called ``name``, without decoding the others."""
-        places = list(_places(self._section_names, name.encode() + b"\0"))
+        index = self._find(name)
+        return Section(index, name, *self._row(index)[1:]) if index else None
+
+    def _find(self, name: str) -> int:
+        """Return the index of the first section called ``name``, 0 when there is none."""
+        places = _places(self._section_names, name.encode() + b"\0")
         if len(places) > _FEW:
             wanted = set(places)
             rows = enumerate(self._layout.section.iter_unpack(self._table))
-            found = [index for index, row in rows if row[0] in wanted and index]
-        else:
-            found = [index for index in map(self._index_of, places) if index]
-        if not found:
-            return None
-        return Section(min(found), name, *self._row(min(found))[1:])
+            return next((index for index, row in rows if row[0] in wanted and index), 0)
+        found = [index for index in map(self._index_of, places) if index]
+        return min(found) if found else 0
 
     def _index_of(self, name_offset: int) -> int:
         """Return the index of the first section whose ``sh_name`` is this, 0 when none is."""
@@ -152,14 +155,17 @@ class ElfFile:
 
     def data(self, section: Section) -> bytes:
         """Return the bytes of ``section``; none for one that takes no room in the file."""
-        if section.type in (SectionType.NOBITS, SectionType.NULL):
+        if section.type in _EMPTY_TYPES:
             return b""
         return self.source.read(section.offset, section.size)
 
     def named_data(self, name: str) -> bytes:
         """Return the bytes of the first section called ``name``, empty when there is none."""
-        section = self.section(name)
-        return self.data(section) if section else b""
+        index = self._find(name)
+        if not index:
+            return b""
+        row = self._row(index)
+        return b"" if row[1] in _EMPTY_TYPES else self.source.read(row[4], row[5])
 
     @functools.cached_property
     def symbol_table(self) -> Section | None:
@@ -230,12 +236,14 @@ class ElfFile:
         )
 
 
-def _places(table: bytes, text: bytes) -> Iterator[int]:
-    """Yield where ``text`` occurs: a linker may let one name be the end of another."""
+def _places(table: bytes, text: bytes) -> list[int]:
+    """Return where ``text`` occurs: a linker may let one name be the end of another."""
+    places = []
     place = table.find(text)
     while place >= 0:
-        yield place
+        places.append(place)
         place = table.find(text, place + 1)
+    return places
 
 
 def _read_header(source: Source) -> tuple[_Layout, Header]:

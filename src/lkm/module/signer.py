@@ -16,6 +16,18 @@ _EXPLICIT_0, _EXPLICIT_1 = 0xA0, 0xA1
 _SIGNED_DATA = bytes.fromhex("2a864886f70d010702")
 _COMMON_NAME = bytes.fromhex("550403")
 
+# Tags on the way, and whether to go into the value or past it.
+_TO_CONTENT_TYPE = ((_SEQUENCE, True),)
+_TO_CERTIFICATES = (
+    (_OID, False),
+    (_EXPLICIT_0, True),
+    (_SEQUENCE, True),
+    (_INTEGER, False),
+    (_SET, False),
+    (_SEQUENCE, False),  # the content, which is the module and not here
+)
+_TO_IDENTITY = ((_SET, True), (_SEQUENCE, True), (_INTEGER, False))
+
 _DIGESTS = {
     bytes.fromhex("2a864886f70d0204"): "md4",
     bytes.fromhex("2a864886f70d0205"): "md5",
@@ -72,23 +84,18 @@ def read(signature: Signature) -> Signer | None:
 
 def _from_pkcs7(blob: bytes) -> Signer:
     """Walk ContentInfo → SignedData → the first SignerInfo, which names issuer and serial."""
-    place, _ = _enter(blob, 0, _SEQUENCE)
-    kind, place = _take(blob, place, _OID)
+    place = _walk(blob, 0, _TO_CONTENT_TYPE)
+    kind, _ = _take(blob, place, _OID)
     if kind != _SIGNED_DATA:
         raise _NotDerError
-    place, _ = _enter(blob, place, _EXPLICIT_0)
-    place, _ = _enter(blob, place, _SEQUENCE)
-    for tag in (_INTEGER, _SET, _SEQUENCE):  # version, digest algorithms, the absent content
-        _, place = _enter(blob, place, tag)
+    place = _walk(blob, place, _TO_CERTIFICATES)
     for tag in (_EXPLICIT_0, _EXPLICIT_1):  # certificates, revocation lists
         place = _skip(blob, place, tag)
-    place, _ = _enter(blob, place, _SET)
-    place, _ = _enter(blob, place, _SEQUENCE)
-    return _from_signer_info(blob, place)
+    return _from_signer_info(blob, _walk(blob, place, _TO_IDENTITY))
 
 
 def _from_signer_info(blob: bytes, place: int) -> Signer:
-    _, place = _enter(blob, place, _INTEGER)
+    """Read the rest of a SignerInfo, from issuerAndSerialNumber on."""
     identity, place = _enter(blob, place, _SEQUENCE)
     issuer, identity = _take(blob, identity, _SEQUENCE)
     serial, _ = _take(blob, identity, _INTEGER)
@@ -128,10 +135,18 @@ class _NotDerError(Exception):
     """The bytes are not the DER expected; the caller answers "no signer"."""
 
 
+def _walk(data: bytes, place: int, steps: tuple[tuple[int, bool], ...]) -> int:
+    """Go into each value of ``steps``, or past it, and return the place arrived at."""
+    for tag, into in steps:
+        start, end = _enter(data, place, tag)
+        place = start if into else end
+    return place
+
+
 def _enter(data: bytes, place: int, tag: int | None) -> tuple[int, int]:
     """Return where the content of the value at ``place`` starts and ends; check its tag."""
     start = place + 2
-    if start > len(data):
+    if start > len(data) or (tag is not None and data[place] != tag):
         raise _NotDerError
     length = data[place + 1]
     if length >= 0x80:
@@ -140,7 +155,7 @@ def _enter(data: bytes, place: int, tag: int | None) -> tuple[int, int]:
             raise _NotDerError
         length = int.from_bytes(data[start : start + count], "big")
         start += count
-    if start + length > len(data) or (tag is not None and data[place] != tag):
+    if start + length > len(data):
         raise _NotDerError
     return start, start + length
 

@@ -87,9 +87,10 @@ def fields(found: Found, directory: str) -> tuple[tuple[str, str], ...]:
     if found.path is None:
         return _builtin_fields(found.name, directory)
     image = ModuleImage.open(found.path)
-    if image.elf.section(".modinfo") is None:
+    own = image.modinfo.fields
+    if not own and image.elf.section(".modinfo") is None:
         raise FormatError("a .modinfo section", "none", path=found.path)
-    return image.modinfo.fields + _signature_fields(image)
+    return own + _signature_fields(image)
 
 
 def _builtin_fields(name: str, directory: str) -> tuple[tuple[str, str], ...]:
