@@ -4,3 +4,4 @@ int lkm_test_add(int a, int b);
 int lkm_test_gpl(int a);
 int lkm_test_spaced(int a);
 int lkm_test_spaced_gpl(int a);
+int lkm_test_stuck(int a);

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lkm.doctor.target import MACHINES, ImageFacts, Offer, TreeFacts
+from lkm.doctor.target import MACHINES, OPTIONS, ImageFacts, Offer, TreeFacts
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage
+from lkm.vmlinux import config
 
 
-def read_symvers(path: Path, release: str, tree: TreeFacts | None = None) -> ImageFacts:
-    """Return what ``Module.symvers`` tells of the kernel; the rest from a module of its tree.
+def read_headers(headers: Path, release: str, tree: TreeFacts | None = None) -> ImageFacts:
+    """Return what a kernel's headers tell of it; the rest from a module of its tree.
 
-    What only the image knows (built-in keys, build options, its own checks) stays unknown.
+    What only the image knows (built-in keys, its own checks) stays unknown.
     """
+    path = headers / "Module.symvers"
     exports = parse(path.read_text(encoding="utf-8", errors="replace"), str(path))
     vermagic, machine, size = _from_module(release, tree)
     return ImageFacts(
@@ -25,9 +27,18 @@ def read_symvers(path: Path, release: str, tree: TreeFacts | None = None) -> Ima
         vermagic=vermagic,
         machine=machine or MACHINES["x86_64"],
         exports=exports,
-        config={"CONFIG_MODVERSIONS": "y"} if any(o.crc for o in exports.values()) else {},
+        config=_config(headers / "include/config/auto.conf"),
         struct_module=size,
     )
+
+
+def _config(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return {}
+    options = config.parse(text)
+    return {name: options[name] for name in OPTIONS if name in options}
 
 
 def parse(text: str, path: str = "") -> dict[str, Offer]:

@@ -26,6 +26,19 @@ MACHINES = {
 }  # fmt: skip
 
 
+OPTIONS = tuple(
+    f"CONFIG_{name}"
+    for name in (
+        "MODVERSIONS", "MODULE_FORCE_LOAD", "MODULE_SIG", "MODULE_SIG_FORCE", "MODULE_UNLOAD",
+        "MODULE_ALLOW_BTF_MISMATCH", "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", "LIVEPATCH",
+        "RETPOLINE", "MITIGATION_RETPOLINE", "MODULE_DECOMPRESS", "DEBUG_INFO_BTF_MODULES",
+        "SECURITY_LOCKDOWN_LSM", "LOCK_DOWN_KERNEL_FORCE_INTEGRITY",
+        "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY",
+    )
+)  # fmt: skip
+"""The build options that loading depends on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """An exported symbol: ``owner`` is the module that has it, "" the kernel.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from lkm.doctor.target import MACHINES, ImageFacts, Offer
+from lkm.doctor.target import MACHINES, OPTIONS, ImageFacts, Offer
 from lkm.errors import LkmError
 from lkm.vmlinux.cache import FactStore
 from lkm.vmlinux.exports import KernelExport
@@ -25,13 +25,6 @@ CHECKS: Mapping[str, bytes] = {
 
 One more, ``missing-checksum``, is told by the distribution."""
 
-_OPTIONS = (
-    "MODVERSIONS", "MODULE_FORCE_LOAD", "MODULE_SIG", "MODULE_SIG_FORCE", "MODULE_UNLOAD",
-    "MODULE_ALLOW_BTF_MISMATCH", "MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS", "LIVEPATCH",
-    "RETPOLINE", "MITIGATION_RETPOLINE", "MODULE_DECOMPRESS", "DEBUG_INFO_BTF_MODULES",
-    "SECURITY_LOCKDOWN_LSM", "LOCK_DOWN_KERNEL_FORCE_INTEGRITY",
-    "LOCK_DOWN_KERNEL_FORCE_CONFIDENTIALITY",
-)  # fmt: skip
 _FACT = "doctor-4"
 
 
@@ -126,8 +119,7 @@ def _config(image: VmlinuxImage) -> dict[str, str]:
         config = image.config
     except LkmError:
         return {}
-    names = [f"CONFIG_{option}" for option in _OPTIONS]
-    return {name: config[name] for name in names if name in config}
+    return {name: config[name] for name in OPTIONS if name in config}
 
 
 def _struct_module(image: VmlinuxImage) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lkm.doctor import inventory
-from lkm.doctor.symvers import read_symvers
+from lkm.doctor.symvers import read_headers
 from lkm.doctor.target import ImageFacts, Policy, Target, TreeFacts
 from lkm.doctor.target_image import read_image
 from lkm.doctor.target_kernel import kernel_blacklist, read_kernel
@@ -97,21 +97,24 @@ def _running(where: str) -> Opened:
 
 
 def _known(release: str) -> KnownKernel:
-    """Return what is here of a running kernel: the machine's own files before fetched ones."""
-    own = [kernel for kernel in kernels.known() if kernel.release == release]
-    usable = [k for k in own if _readable(k)]
+    """Return what is here of a running kernel: an image rather than headers, its own first."""
+    usable = [k for k in kernels.known() if k.release == release and _readable(k)]
     if not usable:
         raise NotFoundError(
             f"nothing here tells what the kernel {release} exports",
             hint=f"fetch a copy of it: lkm kernels fetch {release}",
         )
-    installed = [kernel for kernel in usable if not kernel.fetched]
-    return (installed or usable)[0]
+    return max(usable, key=lambda k: (_image_readable(k), k.modules is not None, not k.fetched))
+
+
+def _image_readable(known: KnownKernel) -> bool:
+    return known.vmlinuz is not None and os.access(known.vmlinuz, os.R_OK)
 
 
 def _readable(known: KnownKernel) -> bool:
-    image = known.vmlinuz is not None and os.access(known.vmlinuz, os.R_OK)
-    return image or (known.headers is not None and (known.headers / "Module.symvers").is_file())
+    return _image_readable(known) or (
+        known.headers is not None and (known.headers / "Module.symvers").is_file()
+    )
 
 
 def _named(where: Where) -> Opened:
@@ -154,7 +157,7 @@ def _built_for(module: str) -> str:
 
 def _image(known: KnownKernel, tree: TreeFacts | None) -> ImageFacts:
     """Return the image's facts; where it cannot be read, what the headers tell."""
-    if known.vmlinuz is not None and os.access(known.vmlinuz, os.R_OK):
+    if known.vmlinuz is not None and _image_readable(known):
         try:
             return read_image(known.vmlinuz)
         except (FormatError, UnsupportedError):
@@ -165,7 +168,7 @@ def _image(known: KnownKernel, tree: TreeFacts | None) -> ImageFacts:
             f"the image of kernel {known.release} cannot be read, and its headers are not here",
             hint=f"fetch a copy: lkm kernels fetch {known.release}",
         )
-    return read_symvers(known.headers / "Module.symvers", known.release, tree)
+    return read_headers(known.headers, known.release, tree)
 
 
 def _resolver(root: Root, tree: TreeFacts | None) -> Resolver | None:

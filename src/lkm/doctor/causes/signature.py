@@ -170,6 +170,18 @@ def not_pkcs7(module: str = "", path: str = "") -> Finding:
     )
 
 
+def unchecked(module: str, signer: str) -> Finding:
+    """The keys this kernel trusts are not known here: its image could not be read."""
+    return Finding(
+        "signature-unchecked",
+        Severity.UNKNOWN,
+        "the module is signed, but which keys the kernel trusts is not known here",
+        module=module,
+        evidence=(Evidence("signed by", signer),),
+        fixes=(Fix("let the kernel's image be read", ("sudo lkm doctor MODULE",)),),
+    )
+
+
 def taints(module: str) -> Finding:
     """Not enforced: it loads, and taints the kernel."""
     return Finding(

@@ -37,6 +37,8 @@ def check(case: Case) -> Iterator[Finding]:
         yield signature.broken(case.module, case.path, found.reason)
     elif found.verdict is Verdict.WRONG_OPTIONS:
         yield signature.wrong_options(case.module, case.path, "has authattrs")
+    elif found.verdict is Verdict.UNKNOWN_KEY and not case.target.keyring.keys:
+        yield signature.unchecked(case.module, found.signer)
     elif found.verdict is not Verdict.VALID:
         yield from _soft(case, found)
 
