@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
 from lkm.kernel.emulated import open_machine
 from lkm.kernel.kernel import Kernel
+from lkm.kernel.open import open_kernel
+from lkm.module.image import ModuleImage
 from tests.doctor import mutations, reality
 from tests.doctor.mutations import PROFILES, Case
 from tests.support.kernels import KernelFiles, kernel_files
@@ -79,3 +82,37 @@ def test_the_cases_cover_refusals_and_loads() -> None:
     assert len({case.path for case in cases}) >= 45
     assert {case.profile for case in cases} == set(PROFILES)
     assert len({(case.path, case.kind, case.what, case.parameters) for case in cases}) >= 480
+
+
+def disagreements_in_vm(cases: list[Case]) -> list[str]:
+    files = kernel_files()
+    found = []
+    for drawn in cases:
+        where = f"vm:{files.release}"
+        with open_kernel(where, command_line=PROFILES[drawn.profile]) as kernel:
+            target = reality.target_of(kernel, files)
+            case = in_a_vm(drawn, target.loaded or {})
+            prediction = reality.predict(case, target)
+            happened = reality.load(case, kernel)
+        difference = reality.disagreement(prediction, happened)
+        if difference:
+            found.append(f"{case}: {difference}; log: {happened.log[-3:]}")
+    return found
+
+
+def in_a_vm(case: Case, loaded: Mapping[str, object]) -> Case:
+    """Leave out of what is loaded before what the virtual machine came with."""
+    before = tuple(path for path in case.before if ModuleImage.open(path).name not in loaded)
+    return replace(case, before=before)
+
+
+def test_seven_cases_in_a_virtual_machine() -> None:
+    cases = mutations.cases(reality.modules(kernel_files()), 72, seed=3)
+    assert disagreements_in_vm(cases[:72:11]) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("part", range(4))
+def test_a_hundred_cases_in_a_virtual_machine(part: int) -> None:
+    cases = mutations.cases(reality.modules(kernel_files()), 600)
+    assert disagreements_in_vm(cases[part * 125 : part * 125 + 125 : 5]) == []

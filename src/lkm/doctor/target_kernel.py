@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from lkm.doctor.target import (
     ImageFacts,
     Loaded,
+    Offer,
     Policy,
     Target,
     TreeFacts,
@@ -32,9 +34,37 @@ def read_kernel(kernel: Kernel, image: ImageFacts, tree: TreeFacts | None = None
         image=image,
         policy=read_policy(kernel),
         loaded=loaded,
-        offers=loaded_offers(loaded, tree),
+        offers={**loaded_offers(loaded, tree), **_strangers_offers(kernel, loaded, tree)},
         tree=tree,
     )
+
+
+_KALLSYMS = re.compile(r"^([0-9a-f]+) \w __ksymtab_(\S+)\t\[(\S+)\]$", re.MULTILINE)
+
+
+def _strangers_offers(
+    kernel: Kernel, loaded: Mapping[str, Loaded], tree: TreeFacts | None
+) -> dict[str, Offer]:
+    """Return what loaded modules that are in no tree export, as /proc/kallsyms shows it.
+
+    Without checksums and namespaces, which cannot be read. GPL-only ones are told by their place:
+    the section ``__ksymtab_gpl`` lies after ``__ksymtab``.
+    """
+    strangers = set(loaded).difference(tree.modules if tree is not None else ())
+    if not strangers:
+        return {}
+    starts = {name: _gpl_table(kernel, name) for name in strangers}
+    return {
+        symbol: Offer(bool(starts[owner]) and int(at, 16) >= starts[owner], "", None, owner)
+        for at, symbol, owner in _KALLSYMS.findall(_text(kernel, "/proc/kallsyms"))
+        if owner in strangers
+    }
+
+
+def _gpl_table(kernel: Kernel, module: str) -> int:
+    """Return where the module's GPL-only exports begin; 0 where it has none, or it is hidden."""
+    text = _text(kernel, f"/sys/module/{module}/sections/__ksymtab_gpl")
+    return int(text, 16) if text else 0
 
 
 def read_policy(kernel: Kernel) -> Policy:

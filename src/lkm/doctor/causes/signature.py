@@ -11,6 +11,7 @@ from dataclasses import replace
 from errno import EBADMSG, EKEYREJECTED, ENOPKG, EPERM
 
 from lkm.doctor.finding import Evidence, Finding, Fix, Severity
+from lkm.module.signature import MARKER
 
 _REASONS = {
     "unsigned": "unsigned module",
@@ -119,9 +120,15 @@ def refused(module: str) -> Finding:
     )
 
 
-def broken(module: str, path: str, what: str, message: str = "") -> Finding:
-    """The appended signature cannot be read."""
+def broken(
+    module: str, path: str, what: str, message: str = "", *, removable: bool = True
+) -> Finding:
+    """The appended signature cannot be read; not ``removable`` where its length is wrong, too."""
     file = shlex.quote(path) if path else "MODULE.ko"
+    command = f"lkm strip-signature {file}"
+    if not removable:
+        # Without its marker the rest counts as nothing: the module is simply unsigned.
+        command = f"truncate --size=-{len(MARKER)} {file}"
     return Finding(
         "signature-broken",
         Severity.FATAL,
@@ -129,11 +136,7 @@ def broken(module: str, path: str, what: str, message: str = "") -> Finding:
         EBADMSG,
         message,
         module=module,
-        fixes=(
-            Fix(
-                "take it off, and sign again where that is needed", (f"lkm strip-signature {file}",)
-            ),
-        ),
+        fixes=(Fix("take it off, and sign again where that is needed", (command,)),),
     )
 
 

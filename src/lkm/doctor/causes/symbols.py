@@ -136,6 +136,7 @@ def wrong_crc(
     *,
     provider: str = "",
     release: str = "",
+    path: str = "",
 ) -> Finding:
     """The symbol's checksum differs: its type, or a type it uses, changed."""
     owner = f"the module {provider}" if provider else "the kernel"
@@ -148,7 +149,7 @@ def wrong_crc(
         module=module,
         subject=symbol,
         evidence=crc_evidence(wanted, have),
-        fixes=(rebuild(release),),
+        fixes=(rebuild(release, path),),
     )
 
 

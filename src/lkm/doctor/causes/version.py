@@ -77,7 +77,12 @@ def no_vermagic(module: str, can_force: bool) -> Finding:
 
 
 def module_layout(
-    module: str, wanted: int | None = None, have: int | None = None, release: str = ""
+    module: str,
+    wanted: int | None = None,
+    have: int | None = None,
+    *,
+    release: str = "",
+    path: str = "",
 ) -> Finding:
     """The checksum over struct module differs: other headers, or another configuration."""
     return Finding(
@@ -90,7 +95,7 @@ def module_layout(
         module=module,
         subject="module_layout",
         evidence=crc_evidence(wanted, have),
-        fixes=(rebuild(release),),
+        fixes=(rebuild(release, path),),
     )
 
 
@@ -105,7 +110,12 @@ def crc_evidence(wanted: int | None, have: int | None) -> tuple[Evidence, ...]:
 
 
 def struct_size(
-    module: str, size: int | None = None, expected: int | None = None, release: str = ""
+    module: str,
+    size: int | None = None,
+    expected: int | None = None,
+    *,
+    release: str = "",
+    path: str = "",
 ) -> Finding:
     """``struct module`` has another size than the running kernel's (checked since 6.3)."""
     evidence = []
@@ -122,7 +132,7 @@ def struct_size(
         "struct module size at run time",
         module=module,
         evidence=tuple(evidence),
-        fixes=(rebuild(release),),
+        fixes=(rebuild(release, path),),
     )
 
 

@@ -25,7 +25,8 @@ def check(case: Case) -> Iterator[Finding]:
         fatal = "missing-checksum" in case.target.image.checks
         yield symbols.no_crc(case.module, "module_layout", errno=ENOEXEC, fatal=fatal)
     elif wanted != offer.crc:
-        yield version.module_layout(case.module, wanted, offer.crc, case.target.release)
+        release, path = case.target.release, case.path
+        yield version.module_layout(case.module, wanted, offer.crc, release=release, path=path)
 
 
 def _refused(module: str, _: str) -> Finding:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from lkm.doctor.case import Case
 from lkm.doctor.causes import signature
 from lkm.doctor.finding import Evidence, Finding
+from lkm.errors import FormatError
 from lkm.signing import verify
 from lkm.signing.verify import Verdict, Verification
 
@@ -34,13 +35,22 @@ def check(case: Case) -> Iterator[Finding]:
     if found.verdict is Verdict.TAMPERED:
         yield signature.tampered(case.module, case.path, found.signer)
     elif found.verdict in (Verdict.MALFORMED, Verdict.OVERSIZED):
-        yield signature.broken(case.module, case.path, found.reason)
+        yield signature.broken(
+            case.module, case.path, found.reason, removable=_has_readable_trailer(case)
+        )
     elif found.verdict is Verdict.WRONG_OPTIONS:
         yield signature.wrong_options(case.module, case.path, "has authattrs")
     elif found.verdict is Verdict.UNKNOWN_KEY and not case.target.keyring.keys:
         yield signature.unchecked(case.module, found.signer)
     elif found.verdict is not Verdict.VALID:
         yield from _soft(case, found)
+
+
+def _has_readable_trailer(case: Case) -> bool:
+    try:
+        return case.signature is not None
+    except FormatError:
+        return False
 
 
 def _soft(case: Case, found: Verification) -> Iterator[Finding]:

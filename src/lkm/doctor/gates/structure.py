@@ -63,7 +63,9 @@ def _this_module(case: Case, found: list[Section], name: str) -> Finding | None:
         return format.no_this_module(case.module, message, case.path)
     expected = case.target.image.struct_module
     if expected is not None and section.size != expected:
-        return version.struct_size(name, section.size, expected, case.target.release)
+        return version.struct_size(
+            name, section.size, expected, release=case.target.release, path=case.path
+        )
     return None
 
 

@@ -117,7 +117,13 @@ class _Binder:
             fatal = "missing-checksum" in case.target.image.checks
             return symbols.no_crc(case.module, name, fatal=fatal)
         return symbols.wrong_crc(
-            case.module, name, wanted, offer.crc, provider=offer.owner, release=case.target.release
+            case.module,
+            name,
+            wanted,
+            offer.crc,
+            provider=offer.owner,
+            release=case.target.release,
+            path=case.path,
         )
 
     def _namespace(self, name: str, offer: Offer) -> Iterator[Finding]:
