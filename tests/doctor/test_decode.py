@@ -61,7 +61,10 @@ def test_a_caller_is_looked_up_before_its_return_address() -> None:
     assert "called into the kernel" in found.suspect.reason
 
 
-@pytest.mark.parametrize("name", ["oops", "warn", "params", "leak"])
+@pytest.mark.parametrize(
+    "name",
+    ["oops", *(pytest.param(name, marks=pytest.mark.full) for name in ("warn", "params", "leak"))],
+)
 def test_both_readers_of_debug_data_agree(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = built(name)
     elf = ModuleImage.open(path).elf

@@ -121,7 +121,12 @@ def refused(module: str) -> Finding:
 
 
 def broken(
-    module: str, path: str, what: str, message: str = "", *, removable: bool = True
+    module: str,
+    path: str,
+    what: str,
+    *,
+    errno: int = EBADMSG,
+    removable: bool = True,
 ) -> Finding:
     """The appended signature cannot be read; not ``removable`` where its length is wrong, too."""
     file = shlex.quote(path) if path else "MODULE.ko"
@@ -133,8 +138,7 @@ def broken(
         "signature-broken",
         Severity.FATAL,
         f"the signature at the module's end is damaged: {what}",
-        EBADMSG,
-        message,
+        errno,
         module=module,
         fixes=(Fix("take it off, and sign again where that is needed", (command,)),),
     )

@@ -7,6 +7,7 @@ are enforced or the kernel is locked down; one that is wrong is refused always.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from errno import EBADMSG, EMSGSIZE
 
 from lkm.doctor.case import Case
 from lkm.doctor.causes import signature
@@ -36,7 +37,11 @@ def check(case: Case) -> Iterator[Finding]:
         yield signature.tampered(case.module, case.path, found.signer)
     elif found.verdict in (Verdict.MALFORMED, Verdict.OVERSIZED):
         yield signature.broken(
-            case.module, case.path, found.reason, removable=_has_readable_trailer(case)
+            case.module,
+            case.path,
+            found.reason,
+            errno=EMSGSIZE if found.verdict is Verdict.OVERSIZED else EBADMSG,
+            removable=_has_readable_trailer(case),
         )
     elif found.verdict is Verdict.WRONG_OPTIONS:
         yield signature.wrong_options(case.module, case.path, "has authattrs")
