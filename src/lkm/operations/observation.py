@@ -16,12 +16,11 @@ from lkm.errors import KernelDiedError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.uevent import Uevent
 
+# Not those whose entries announce themselves: /dev, /sys/bus, /sys/class, /sys/module.
 _DIRECTORIES = (
-    *("/dev", "/proc", "/proc/bus", "/proc/driver", "/proc/fs", "/proc/irq", "/proc/net"),
-    *("/proc/sys", "/proc/sys/dev", "/proc/sys/fs", "/proc/sys/kernel", "/proc/sys/net"),
-    *("/proc/sys/net/core", "/proc/sys/net/ipv4", "/proc/sys/vm"),
-    *("/sys/bus", "/sys/class", "/sys/firmware", "/sys/fs", "/sys/kernel", "/sys/kernel/config"),
-    *("/sys/kernel/debug", "/sys/module"),
+    *("/proc", "/proc/bus", "/proc/driver", "/proc/fs", "/proc/net"),
+    *("/proc/sys", "/proc/sys/fs", "/proc/sys/kernel", "/proc/sys/net", "/proc/sys/net/ipv4"),
+    *("/sys/firmware", "/sys/fs", "/sys/kernel", "/sys/kernel/config", "/sys/kernel/debug"),
 )
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lkm.doctor import symbolize
-from lkm.doctor.symbolize import SourceLine
 from lkm.errors import LkmError
 from lkm.module.compression import Compression
 from lkm.module.elf import Symbol
 from lkm.module.image import ModuleImage
 
 if TYPE_CHECKING:
+    from lkm.doctor.symbolize import SourceLine
     from lkm.kernel.emulated.findings import Site
 
 
@@ -50,6 +49,8 @@ class Places:
         header = elf.section(section)
         if not self._readable or header is None:
             return ()
+        from lkm.doctor import symbolize  # only where something was found
+
         start = Symbol("", offset, 0, 0, 0, header.index)
         try:
             return symbolize.lookup(Path(self._image.path), elf, start, 0)

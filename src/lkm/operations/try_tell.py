@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkm import taint
-from lkm.doctor.oops import Kind
 from lkm.errors import FormatError, KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord, parse_text
@@ -18,9 +17,7 @@ from lkm.kernel.proc import LoadedModule
 from lkm.kernel.uevent import Uevent
 from lkm.module.parameters import Parameter
 from lkm.operations import try_events as events
-from lkm.operations.explanation import first_finding
 from lkm.operations.observation import Observation, new_entries, observe
-from lkm.operations.oops import decode
 from lkm.operations.places import Place, place
 from lkm.operations.try_events import Phase
 from lkm.operations.try_modules import Wanted
@@ -154,6 +151,9 @@ class Teller:
         """Tell in words what oopses, BUGs and warnings there are in a piece of the log."""
         if not any(record.text.startswith(_CRASHES) for record in records):
             return
+        from lkm.doctor.oops import Kind  # the doctor is called when something is wrong
+        from lkm.operations.oops import decode
+
         text = "\n".join(record.text for record in records)
         files = [Path(self._wanted.image.path)]
         for report in decode(text, files=files):
@@ -190,6 +190,8 @@ class Teller:
         """Return the cause of a refused load in words; none where a failure was ordered."""
         if self._instruments and self._instruments.failed():
             return ()
+        from lkm.operations.explanation import first_finding  # half of lkm comes with it
+
         finding = first_finding(
             self._kernel,
             self._wanted.image.path,

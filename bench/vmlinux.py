@@ -1,0 +1,71 @@
+"""What a kernel image tells, unpacked anew and from the cache; and `lkm try`, start to end."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.common import Row, at_most, lkm, median, time_process
+from lkm.build import kbuild
+from lkm.vmlinux import btf, exports, kallsyms
+from lkm.vmlinux.image import VmlinuxImage, open_cached
+from tests.support.kernels import kernel_files
+
+HELLO = Path(__file__).parent.parent / "examples/hello"
+
+
+def measure() -> list[Row]:
+    files = kernel_files()
+    kernel = VmlinuxImage.open(files.vmlinuz).elf
+    types = kernel.content(".BTF") or b""
+    cached = open_cached(files.vmlinuz)
+    _ = cached.kallsyms, cached.btf, cached.exports
+    (module,) = kbuild.build(HELLO, files.headers).modules
+    trial = median([time_process(lkm("try", str(module))) for _ in range(7)])
+    return [
+        at_most(
+            f"all {len(cached.kallsyms):,} kallsyms",
+            processor_time(lambda: kallsyms.read(kernel)),
+            0.3,
+            unit="s CPU",
+        ),
+        at_most(
+            f"all {len(cached.exports):,} exports",
+            processor_time(lambda: exports.read(kernel)),
+            0.1,
+            unit="s CPU",
+        ),
+        at_most("BTF, indexed", processor_time(lambda: btf.Btf(types)), 0.15, unit="s CPU"),
+        at_most(
+            "vmlinuz opened: symbols, types, exports from the cache",
+            processor_time(lambda: read_all(files.vmlinuz)),
+            0.08,
+            unit="s CPU",
+        ),
+        at_most(
+            "lkm try hello.ko, the whole command",
+            trial.wall,
+            0.5,
+            unit="s",
+            note=f"CPU {trial.cpu:.2f} s",
+        ),
+    ]
+
+
+def read_all(vmlinuz: Path) -> None:
+    image = open_cached(vmlinuz)
+    assert image.kallsyms["do_init_module"]
+    assert image.btf.offset("module", "name")
+    assert image.exports
+
+
+def processor_time(work: Callable[[], object]) -> float:
+    """Return the median of the processor seconds that ``work`` takes, of five."""
+    taken = []
+    for _ in range(5):
+        start = time.process_time()
+        work()
+        taken.append(time.process_time() - start)
+    return statistics.median(taken)
