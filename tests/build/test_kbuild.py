@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,17 @@ def test_damaged_stamp_means_building_anew(
     (stamp,) = (tmp_path / "cache").rglob(".lkm-inputs")
     stamp.write_bytes(stamp.read_bytes()[:30])
     assert kbuild.build(source, kernel.headers).seconds > 0
+
+
+def test_builds_kept_are_bounded(
+    source: Path, kernel: KernelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kbuild, "_KEEP", 2)
+    cache = tmp_path / "cache/lkm/build"
+    for age, name in ((7200, "older"), (5400, "old"), (60, "new")):
+        (cache / name).mkdir(parents=True)
+        os.utime(cache / name, (time.time() - age,) * 2)
+    kbuild.build(source, kernel.headers)
+    names = {path.name for path in cache.iterdir() if path.is_dir()}
+    assert names >= {"new"}
+    assert not names & {"older", "old"}

@@ -23,6 +23,7 @@ from lkm import files
 from lkm.errors import FormatError, NotFoundError, ToolError, UnsupportedError, UsageError
 
 _KEEP = 32
+_IN_USE = 3600.0  # seconds since a build was last asked for
 _PRODUCTS = ("*.o", "*.ko", "*.mod", "*.mod.c", ".*.cmd", ".git", "modules.order", "Module.symvers")
 _STAMP = ".lkm-inputs"
 _HEADERS_OF = "source"  # a link in the build folder to where a single .c file's own headers are
@@ -93,14 +94,21 @@ def _build_folder(source: Path, headers: Path) -> Path:
     folder = cache / key
     if not folder.exists():
         _forget_oldest(cache)
-        folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    os.utime(folder)
     return folder
 
 
 def _forget_oldest(cache: Path) -> None:
-    folders = sorted((path for path in cache.iterdir() if path.is_dir()), key=os.path.getmtime)
-    for old in folders[: -(_KEEP - 1)]:
-        shutil.rmtree(old, ignore_errors=True)
+    """Remove the builds longest not asked for, but none that may still be in somebody's hands."""
+    used = {}
+    for path in cache.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another process is at it, too
+            if path.is_dir():
+                used[path] = path.stat().st_mtime
+    for old in sorted(used, key=used.__getitem__)[: -(_KEEP - 1)]:
+        if used[old] < time.time() - _IN_USE:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
