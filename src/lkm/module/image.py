@@ -140,10 +140,10 @@ class ModuleImage:
 
     @functools.cached_property
     def memory(self) -> Memory:
-        """The memory it takes once loaded."""
+        """The memory it takes once loaded into the kernel it was built for."""
         from lkm.module import memory
 
-        return memory.measure(self.elf)
+        return memory.measure(self.elf, self.vermagic.release if self.vermagic else "")
 
     @functools.cached_property
     def build_id(self) -> str | None:

@@ -2,12 +2,14 @@
 
 A module's sections are laid out in groups (code, read-only data, data written by init only, data),
 each rounded up to pages, followed by the symbols kept for kallsyms. Source:
-``kernel/module/main.c: layout_sections``, ``kernel/module/kallsyms.c: layout_symtab`` (v6.1; later
-kernels give each group an allocation of its own, which comes to the same).
+``kernel/module/main.c: layout_sections``, ``kernel/module/kallsyms.c: layout_symtab``. Since v6.4
+each group is an allocation of its own (``struct module_memory``) and the symbols follow the data in
+the same pages; before, they begin a new page.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -46,26 +48,34 @@ def stays(section: Section) -> bool:
     return is_loaded(section) and not is_init(section.name)
 
 
-def measure(elf: ElfFile) -> Memory:
-    """Return what the module will take on a 64-bit kernel."""
+def measure(elf: ElfFile, release: str = "") -> Memory:
+    """Return what the module will take on a 64-bit kernel of that release."""
+    own_pages = not _groups_are_allocations(release)
     loaded = [section for section in elf.sections if is_loaded(section)]
-    core = _grouped(section for section in loaded if not is_init(section.name))
-    init = _grouped(section for section in loaded if is_init(section.name))
+    core = _grouped((s for s in loaded if not is_init(s.name)), own_pages)
+    init = _grouped((s for s in loaded if is_init(s.name)), own_pages)
     core, init = _with_symbols(elf, core, init)
     percpu = elf.section(_PERCPU)
     return Memory(_pages(core), _pages(init), percpu.size if percpu else 0)
 
 
-def _grouped(sections: Iterable[Section]) -> int:
+def _groups_are_allocations(release: str) -> bool:
+    """Say whether the release has ``struct module_memory``; only its number can tell."""
+    numbers = re.match(r"(\d+)\.(\d+)", release)
+    return numbers is None or (int(numbers[1]), int(numbers[2])) >= (6, 4)
+
+
+def _grouped(sections: Iterable[Section], own_pages: bool) -> int:
+    """Return where the last section ends, or with ``own_pages`` the page after it."""
     groups: list[list[Section]] = [[], [], [], []]
     for section in sections:
         groups[_group(section)].append(section)
     size = 0
     for group in groups:
+        size = _pages(size)
         for section in group:
             size = _aligned(size, section.alignment) + section.size
-        size = _pages(size)
-    return size
+    return _pages(size) if own_pages else size
 
 
 def _group(section: Section) -> int:
