@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lkm.build import kbuild
 from lkm.errors import NotFoundError, UsageError
 from lkm.tree import kernels, packages
 from tests.support.kernels import KernelFiles
@@ -132,3 +133,16 @@ def test_a_foreign_architecture_is_fetched_without_touching_the_systems_lists(ca
     assert kernel.release.endswith("arm64")
     assert kernel.vmlinuz is not None
     assert next((kernel.root / "lib/modules").glob("*/kernel/**/*.ko")).stat().st_size
+
+
+@pytest.mark.full
+def test_headers_that_hold_a_vmlinux_build_modules_without_pahole(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = kernels.fetch("6.12", headers=True).headers
+    assert headers is not None
+    assert (headers / "vmlinux").exists()
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    (tmp_path / "hello.c").write_text('#include <linux/module.h>\nMODULE_LICENSE("GPL");\n')
+    (module,) = kbuild.build(tmp_path / "hello.c", headers).modules
+    assert module.stat().st_size

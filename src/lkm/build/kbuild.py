@@ -193,6 +193,9 @@ def _make(folder: Path, source: Path, headers: Path) -> str:
         # Debug data, and __FILE__ in warnings, name the user's files.
         flags = os.environ.get("KCFLAGS", "")
         command.append(f"KCFLAGS={flags} -ffile-prefix-map={folder}={own}".replace("= ", "="))
+    if shutil.which("pahole") is None:
+        # Headers that come with a vmlinux ask for type data, without which a module loads as well.
+        command.append("CONFIG_DEBUG_INFO_BTF_MODULES=")
     # Not those of a make that lkm itself is run by.
     environment = {k: v for k, v in os.environ.items() if k not in _MAKE_VARIABLES}
     try:
