@@ -293,12 +293,14 @@ class Kernel:
             self.syscalls.close(descriptor)
 
     def _loaded(self, data: bytes, label: str) -> LoadedModule:
-        image = ModuleImage.from_bytes(data, path=label)
         try:
-            name = image.modinfo.get("name")
-        except FormatError:
-            name = None
-        return self.module(name or image.name)
+            image = ModuleImage.from_bytes(data, path=label)
+            names = {image.modinfo.get("name"), image.name}
+        except FormatError:  # the kernel takes some files that break the format's rules
+            names = set()
+        modules = self.modules()
+        # The newest is first; init may have asked for others, which then are newer.
+        return next((module for module in modules if module.name in names), modules[0])
 
     def unload(self, name: str, *, force: bool = False) -> None:
         """Unload a module by name, as ``rmmod`` does; ``force`` as ``rmmod -f``."""

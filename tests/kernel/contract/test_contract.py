@@ -28,6 +28,8 @@ def test_contract_on_the_live_kernel_of_a_guest(check: str, kernel: KernelFiles)
 @pytest.mark.full
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("machine", ["vm", "emulated"])
-@pytest.mark.parametrize(("series", "flavour"), [("6.1.", "cloud-amd64"), ("6.1.", "rt-amd64")])
+@pytest.mark.parametrize(
+    ("series", "flavour"), [("6.1.", "cloud-amd64"), ("6.1.", "rt-amd64"), ("6.1.0-47", "amd64")]
+)
 def test_contract_on_other_kernels(machine: str, check: str, series: str, flavour: str) -> None:
     check_on(machine, check, kernel_files(series, flavour))

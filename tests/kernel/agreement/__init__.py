@@ -1,0 +1,1 @@
+"""Where two kernels of different make must answer alike."""
