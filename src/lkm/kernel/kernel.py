@@ -117,14 +117,7 @@ class Kernel:
 
     def read_file(self, path: str) -> bytes:
         """Return a whole file of this kernel's machine."""
-        descriptor = self._open(path, os.O_RDONLY)
-        try:
-            chunks = []
-            while chunk := self.syscalls.read(descriptor):
-                chunks.append(chunk)
-            return b"".join(chunks)
-        finally:
-            self.syscalls.close(descriptor)
+        return self.syscalls.read_file(path)
 
     def read_text(self, path: str) -> str:
         """Return a whole file, decoded; bytes that are not UTF-8 are replaced."""

@@ -8,6 +8,7 @@ a kernel that died raises ``KernelDiedError``. Paths are the target kernel's.
 from __future__ import annotations
 
 import errno
+import os
 import stat
 from dataclasses import dataclass
 from typing import Protocol
@@ -92,6 +93,17 @@ class Syscalls(Protocol):
             if not data:
                 return records
             records.append(data)
+
+    def read_file(self, path: str) -> bytes:
+        """Open, read to the end and close: a whole file, in one exchange where that pays."""
+        descriptor = self.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            chunks = []
+            while chunk := self.read(descriptor):
+                chunks.append(chunk)
+            return b"".join(chunks)
+        finally:
+            self.close(descriptor)
 
     def write(self, descriptor: int, data: bytes) -> int:
         """write(2); may write less than it was given."""

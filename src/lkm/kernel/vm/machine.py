@@ -165,6 +165,11 @@ class VirtualMachine(Syscalls):
         records: list[bytes] = self.connection.request("read_records", descriptor, size)
         return records
 
+    def read_file(self, path: str) -> bytes:
+        """Open, read to the end and close, in the guest."""
+        data: bytes = self.connection.request("read_file", path)
+        return data
+
     def write(self, descriptor: int, data: bytes) -> int:
         """write(2); may write less than it was given."""
         count: int = self.connection.request("write", descriptor, data)
