@@ -1,4 +1,6 @@
+import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,20 @@ def test_text_is_not_a_module() -> None:
     with pytest.raises(FormatError, match="ELF magic") as caught:
         ModuleImage.from_bytes(b"#!/bin/sh\n" * 20, "x.ko").modinfo.get("x")
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_at_once(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "x.ko")
+    with pytest.raises(FormatError, match="a regular file"):
+        ModuleImage.open(tmp_path / "x.ko")
+
+
+def test_a_file_is_closed_with_its_image() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    images = [ModuleImage.open(distribution_module("dummy")) for _ in range(3)]
+    assert len(os.listdir("/proc/self/fd")) == before + 3
+    images.pop().close()
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+    images.clear()
+    assert len(os.listdir("/proc/self/fd")) == before

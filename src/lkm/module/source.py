@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from typing import Protocol
 
 from lkm.errors import FormatError
@@ -72,8 +73,12 @@ class FileSource:
     def __init__(self, path: str) -> None:
         self.path = path
         self._descriptor = -1
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.size = os.fstat(self._descriptor).st_size
+        # Without O_NONBLOCK a named pipe would keep us waiting.
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise FormatError("a regular file", stat.filemode(status.st_mode), path=path)
+        self.size = status.st_size
         self._head = os.pread(self._descriptor, _HEAD, 0)
         self._tail = b""
         self._tail_offset = 0
