@@ -3,7 +3,6 @@
 from lkm.module import signature, vermagic
 from lkm.module.image import ModuleImage
 from tests.support import corrupt, modules
-from tests.support.kernels import KernelFiles
 
 
 def image(name: str) -> ModuleImage:
@@ -32,13 +31,13 @@ def test_taints() -> None:
     assert not ModuleImage.from_bytes(intree).retpoline
 
 
-def test_what_a_distribution_module_is(kernel: KernelFiles) -> None:
-    path = next(kernel.modules.rglob("e1000e.ko"))
+def test_what_a_distribution_module_is() -> None:
+    path = modules.distributed("e1000e")
     module = ModuleImage.open(path)
     assert letters(module) == ""
     assert (module.has_dwarf, module.has_btf, module.retpoline) == (False, True, True)
     assert not module.out_of_tree
-    staging = next(kernel.modules.rglob("r8188eu.ko"))
+    staging = modules.distributed("r8188eu")
     assert letters(ModuleImage.open(staging)) == "C"
 
 
@@ -70,8 +69,8 @@ def test_vermagic_word_by_word() -> None:
     assert not vermagic.compare(ours, ours, has_versions=False)
 
 
-def test_the_signature_is_read_from_the_end_of_the_file(kernel: KernelFiles) -> None:
-    path = next(kernel.modules.rglob("e1000e.ko"))
+def test_the_signature_is_read_from_the_end_of_the_file() -> None:
+    path = modules.distributed("e1000e")
     module = ModuleImage.open(path)
     assert module.signature == signature.read(path.read_bytes(), str(path))
     assert module.signature is not None

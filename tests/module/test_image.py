@@ -8,15 +8,12 @@ import pytest
 from lkm.errors import FormatError
 from lkm.module.compression import Compression, compress
 from lkm.module.image import ModuleImage, name_of
+from tests.support import modules
 from tests.support.kernels import kernel_files
 
 
-def distribution_module(name: str) -> Path:
-    return next(kernel_files().modules.rglob(f"{name}.ko"))
-
-
 def test_modinfo_is_what_kmod_reads() -> None:
-    path = distribution_module("e1000e")
+    path = modules.distributed("e1000e")
     image = ModuleImage.open(path)
     shown = subprocess.run(["modinfo", "-F", "alias", path], capture_output=True, check=True)
     assert image.aliases == tuple(shown.stdout.decode().split())
@@ -34,7 +31,7 @@ def test_names_are_kmods() -> None:
 
 @pytest.mark.parametrize("kind", list(Compression))
 def test_a_packed_module_says_the_same(kind: Compression, tmp_path: Path) -> None:
-    plain = ModuleImage.open(distribution_module("scsi_mod"))
+    plain = ModuleImage.open(modules.distributed("scsi_mod"))
     path = tmp_path / f"scsi_mod.ko{kind.suffix}"
     path.write_bytes(compress(plain.payload, kind))
     image = ModuleImage.open(path)
@@ -62,7 +59,7 @@ def test_what_is_no_file_is_refused_at_once(make: Callable[[Path], None], tmp_pa
 
 def test_a_file_is_closed_with_its_image() -> None:
     before = len(os.listdir("/proc/self/fd"))
-    images = [ModuleImage.open(distribution_module("dummy")) for _ in range(3)]
+    images = [ModuleImage.open(modules.distributed("dummy")) for _ in range(3)]
     assert len(os.listdir("/proc/self/fd")) == before + 3
     images.pop().close()
     assert len(os.listdir("/proc/self/fd")) == before + 2

@@ -1,16 +1,12 @@
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from lkm.module.image import ModuleImage
+from tests.support import modules
 from tests.support.kernels import kernel_files
 
 NAMES = ("scsi_mod", "e1000e", "nvme", "usbcore", "mac80211", "idxd", "intel_vsec", "dummy")
-
-
-def distribution_module(name: str) -> Path:
-    return next(kernel_files().modules.rglob(f"{name}.ko"))
 
 
 def symvers() -> dict[tuple[str, str], tuple[int, str, str]]:
@@ -24,7 +20,7 @@ def symvers() -> dict[tuple[str, str], tuple[int, str, str]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_exports_are_those_of_module_symvers(name: str) -> None:
-    path = distribution_module(name)
+    path = modules.distributed(name)
     key = str(path.relative_to(kernel_files().modules / "kernel"))[:-3]
     expected = {s: value for (module, s), value in symvers().items() if module == key}
     ours = {
@@ -36,7 +32,7 @@ def test_exports_are_those_of_module_symvers(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_imports_are_what_nm_finds_undefined(name: str) -> None:
-    path = distribution_module(name)
+    path = modules.distributed(name)
     listed = subprocess.run(["nm", "-pu", path], capture_output=True, check=True, text=True)
     expected = [tuple(line.split()) for line in listed.stdout.splitlines()]
     ours = ModuleImage.open(path).imports
@@ -45,7 +41,7 @@ def test_imports_are_what_nm_finds_undefined(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_wanted_crcs_are_what_modprobe_dumps(name: str) -> None:
-    path = distribution_module(name)
+    path = modules.distributed(name)
     dump = subprocess.run(
         ["modprobe", "--dump-modversions", path], capture_output=True, check=True, text=True
     )

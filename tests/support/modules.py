@@ -30,6 +30,11 @@ def built(name: str, kernel: KernelFiles | None = None) -> Path:
     return _built_folder(kernel or kernel_files()) / f"{name}.ko"
 
 
+def distributed(name: str) -> Path:
+    """Return ``NAME.ko`` as the distribution built it for the newest fetched 6.1 kernel."""
+    return next(kernel_files().modules.rglob(f"{name}.ko"))
+
+
 @functools.cache
 def _built_folder(kernel: KernelFiles) -> Path:
     folder = OUTPUT / kernel.release
