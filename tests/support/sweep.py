@@ -99,7 +99,7 @@ class Sweep:
             self._loaded, self._failed = (), None
         for path in needs[len(self._loaded) :]:
             result = load(self._machine, path, path.removeprefix(self._prefix))
-            if result.outcome not in (LOADED, "EEXIST"):
+            if result.outcome != LOADED:
                 self._failed = result
                 return
         self._loaded = needs
@@ -144,6 +144,8 @@ def named(outcome: Outcome) -> str:
     """Return an outcome in a word."""
     if outcome.signal:
         return f"killed by signal {outcome.signal}"
+    if outcome.errno == errno.EEXIST:
+        return LOADED  # the kernel asked for it while a dependency was loaded
     if outcome.errno:
         return errno.errorcode.get(outcome.errno, f"errno {outcome.errno}")
     return LOADED

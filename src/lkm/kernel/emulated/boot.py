@@ -12,6 +12,7 @@ import unicorn
 from unicorn import x86_const as x86
 
 from lkm.kernel import cpio
+from lkm.kernel.emulated import acpi
 from lkm.kernel.emulated.engine_context import enter_long_mode
 from lkm.kernel.emulated.patches import HALT, of_kernel
 from lkm.kernel.emulated.tasks import USER_CODE
@@ -43,6 +44,7 @@ def load(
     uc.mem_write(_COMMAND_LINE, command_line.encode() + b"\0")
     page = _zero_page(boot_sector, ram_size, archive_at, len(archive))
     uc.mem_write(_ZERO_PAGE, page)
+    uc.mem_write(_BIOS, acpi.tables(_BIOS))
     _identity_map(uc)
     enter_long_mode(uc, _TABLES)
     uc.reg_write(x86.UC_X86_REG_RSI, _ZERO_PAGE)
@@ -80,6 +82,7 @@ def _zero_page(boot_sector: bytes, ram_size: int, archive: int, archive_size: in
     if boot_sector[0x202:0x206] == b"HdrS":
         end = _SETUP_END + 1 + boot_sector[_SETUP_END]
         page[_SETUP_HEADER:end] = boot_sector[_SETUP_HEADER:end]
+    struct.pack_into("<Q", page, 0x70, _BIOS)  # acpi_rsdp_addr
     page[0x210] = 0xFF  # type_of_loader: undefined
     page[0x211] |= 1  # loadflags: LOADED_HIGH
     struct.pack_into("<II", page, 0x218, archive, archive_size)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import unicorn
 from unicorn import x86_const as x86
 
+from lkm.kernel.emulated import acpi
+
 HERTZ = 1_000_000_000
 TICK = HERTZ // 250
 """Cycles between timer interrupts."""
@@ -27,6 +29,8 @@ _CMOS_INDEX, _CMOS_DATA = 0x70, 0x71
 _CMOS = {0: 0x30, 2: 0x10, 4: 0x12, 6: 0x05, 7: 0x15, 8: 0x06, 9: 0x23, 0x32: 0x20}
 _CMOS |= {10: 0x26, 11: 0x02, 13: 0x80}
 _PIT_STEP = 997
+_EDGE_LEVEL = (0x4D0, 0x4D1)
+_POWER = (acpi.POWER_STATUS, acpi.POWER_ENABLE, acpi.POWER_CONTROL, *_EDGE_LEVEL)
 
 
 @dataclass(slots=True)
@@ -38,6 +42,7 @@ class DeviceState:
     cmos_index: int = 0
     system_control: int = 0
     pit: int = 0
+    power: dict[int, int] = field(default_factory=lambda: {acpi.POWER_CONTROL: acpi.ACPI_MODE})
     pic_masks: list[int] = field(default_factory=lambda: [0xFF, 0xFF])
     pic_vectors: list[int] = field(default_factory=lambda: [0x30, 0x38])
     pic_awaits: list[int] = field(default_factory=lambda: [0, 0])
@@ -79,6 +84,8 @@ class Devices:
 
     def _read(self, port: int, nothing: int) -> int:
         state = self.state
+        if port in _POWER:
+            return state.power.get(port, 0)
         if port == _CMOS_DATA:
             return _CMOS.get(state.cmos_index, 0)
         if port == _SYSTEM_CONTROL:
@@ -96,6 +103,8 @@ class Devices:
     def _out(self, _uc: unicorn.Uc, port: int, _size: int, value: int, _data: object) -> None:
         if port == _CMOS_INDEX:
             self.state.cmos_index = value & 0x7F
+        elif port == acpi.POWER_ENABLE:
+            self.state.power[port] = value
         elif port in _PICS:
             self._program_pic(_PICS[port], port & 1, value)
 

@@ -9,10 +9,8 @@ the kernel's functions themselves, whoever calls them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import unicorn
 from unicorn import x86_const as x86
 
 from lkm.kernel.emulated import allocators, call_sites, tracing
@@ -24,6 +22,7 @@ from lkm.kernel.emulated.memory import NotMapped
 from lkm.kernel.emulated.module_load import ComingModule
 from lkm.kernel.emulated.module_map import ModuleMap
 from lkm.kernel.emulated.processor import Processor
+from lkm.kernel.emulated.steering import Steering
 from lkm.kernel.emulated.tasks import FUNCTION_ARGUMENTS
 from lkm.kernel.emulated.tracing import Signatures
 from lkm.kernel.emulated.workshop import Workshop
@@ -36,13 +35,6 @@ _MOST_CALLS = 100_000
 _STACK_WORDS = 256
 _ERROR_POINTERS = 2**64 - 4096
 _ZERO_SIZE_POINTER = 16
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A call that has not returned: what to do with its result."""
-
-    returned: Callable[[int], None]
 
 
 class Interposition:
@@ -72,9 +64,7 @@ class Interposition:
         self._map: ModuleMap | None = None
         self._sites: list[CallSite] = []
         self._allocators: dict[str, Allocator | None] = {}
-        self._hooks: list[int] = []
-        self._returns: dict[int, int] = {}
-        self._pending: dict[tuple[int, int], list[_Pending]] = {}
+        self._steering = Steering(processor)
         self._live: dict[int, Allocation] = {}
         self._allocations: list[Allocation] = []
         self._calls: list[TracedCall] = []
@@ -126,7 +116,7 @@ class Interposition:
         """Re-point the calls of the module if it is ours."""
         if module.name != (self._image.modinfo.get("name") or self._image.name):
             return
-        self._detach()
+        self._steering.end()
         self._map = ModuleMap(self._image, module.sections)
         found = call_sites.find(self._image, self._map, self._processor.memory)
         self._sites = [site for site in found if self._tracing or self._concerns(site.function)]
@@ -142,10 +132,9 @@ class Interposition:
             )
         self._workshop.write(0, bytes(jumps))
         if self._sites:
-            self._hook(start, start + len(jumps) - 1, self._called)
+            self._steering.watch(start, len(jumps), self._called)
         for name, position in allocators.FREES.items():
             self._watch_free(name, position)
-        self._processor.forget_code(start, max(len(jumps), 1))
 
     def _concerns(self, function: str) -> bool:
         return self._allocator(function) is not None or function == allocators.DEFERRED_FREE
@@ -166,28 +155,11 @@ class Interposition:
         def freed(_address: int) -> None:
             self._freed(self._processor.register(register), slab)
 
-        self._hook(address, address, freed)
-
-    def _hook(self, start: int, end: int, action: Callable[[int], None]) -> int:
-        def hook(_uc: unicorn.Uc, address: int, _size: int, _data: object) -> None:
-            action(address)
-
-        handle: int = self._processor.uc.hook_add(unicorn.UC_HOOK_CODE, hook, None, start, end)
-        self._hooks.append(handle)
-        if start == end:
-            self._processor.uc.ctl_remove_cache(start, start + 1)
-        return handle
-
-    def _detach(self) -> None:
-        for handle in self._hooks:
-            self._processor.uc.hook_del(handle)
-        self._hooks.clear()
-        self._returns.clear()
-        self._pending.clear()
+        self._steering.watch(address, 1, freed)
 
     def close(self) -> None:
         """Take all hooks away; what was found stays."""
-        self._detach()
+        self._steering.end()
         if self._heap is not None:
             self._processor.exceptions.on_page_fault = None
 
@@ -225,7 +197,7 @@ class Interposition:
                 value = tracing.result(self._processor, signature)
                 self._calls[index] = replace(made, result=value)
 
-            self._on_return(returned)
+            self._steering.on_return(returned)
 
     def _allocate(self, call: CallSite, rule: Allocator) -> None:
         read = self._processor.register
@@ -235,24 +207,24 @@ class Interposition:
         made = Allocation(number, call.function, self._site(call.instruction), size, 0)
         if number in self._failing and not flags & allocators.NO_FAIL:
             self._allocations.append(replace(made, forced=True))
-            self._return(0)
+            self._steering.leave(0)
             return
         self._allocations.append(made)
         if self._heap is not None and rule.guarded and size:
             self._guarded(made, size, bool(flags & allocators.ZERO), rule)
             return
         old = read(FUNCTION_ARGUMENTS[0]) if rule.name == allocators.REALLOCATE else 0
-        self._on_return(lambda address: self._allocated(made, address, rule, old))
+        self._steering.on_return(lambda address: self._allocated(made, address, rule, old))
 
     def _guarded(self, made: Allocation, size: int, zeroed: bool, rule: Allocator) -> None:
         assert self._heap is not None
         address = self._heap.make(size, zeroed, lambda at: replace(made, address=at))
         if address is None:
             self.unguarded += 1
-            self._on_return(lambda at: self._allocated(made, at, rule, 0))
+            self._steering.on_return(lambda at: self._allocated(made, at, rule, 0))
             return
         self._allocated(made, address, rule, 0)
-        self._return(address)
+        self._steering.leave(address)
 
     def _allocated(self, made: Allocation, address: int, rule: Allocator, old: int) -> None:
         if not _ZERO_SIZE_POINTER < address < _ERROR_POINTERS:
@@ -270,7 +242,7 @@ class Interposition:
         address = head - pointer if pointer < 4096 else pointer
         self._live.pop(address, None)
         if self._heap is not None and self._heap.owns(address):
-            self._return(0)  # it stays mapped: readers may still be there
+            self._steering.leave(0)  # it stays mapped: readers may still be there
 
     # Freeing, by whomever
 
@@ -281,7 +253,7 @@ class Interposition:
         damage = self._heap.free(address, self._caller() or self._here())
         if damage is not None:
             self._report(damage, self._here())
-        self._return(0)
+        self._steering.leave(0)
 
     def _page_fault(self, address: int, error_code: int) -> None:
         if self._heap is None:
@@ -330,28 +302,3 @@ class Interposition:
                 if found is not None:
                     return found
         return None
-
-    # Steering the processor at the entry of a function
-
-    def _return(self, value: int) -> None:
-        """Return from the function at whose entry the processor is."""
-        write = self._processor.uc.reg_write
-        stack = self._processor.register(x86.UC_X86_REG_RSP)
-        write(x86.UC_X86_REG_RAX, value)
-        write(x86.UC_X86_REG_RSP, stack + 8)
-        write(x86.UC_X86_REG_RIP, self._processor.memory.u64(stack))
-
-    def _on_return(self, action: Callable[[int], None]) -> None:
-        """Call ``action`` with RAX when the function just entered comes back."""
-        stack = self._processor.register(x86.UC_X86_REG_RSP)
-        address = self._processor.memory.u64(stack)
-        self._pending.setdefault((address, stack + 8), []).append(_Pending(action))
-        if address not in self._returns:
-            self._returns[address] = self._hook(address, address, self._came_back)
-
-    def _came_back(self, address: int) -> None:
-        stack = self._processor.register(x86.UC_X86_REG_RSP)
-        waiting = self._pending.get((address, stack))
-        if waiting:
-            for pending in self._pending.pop((address, stack)):
-                pending.returned(self._processor.register(x86.UC_X86_REG_RAX))

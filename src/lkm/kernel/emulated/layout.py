@@ -27,6 +27,7 @@ _SYMBOLS = (
     "_etext",
     "_end",
 )
+_PERHAPS = ("text_poke_copy",)
 _OFFSETS = (
     ("task_struct", "pid"),
     ("task_struct", "comm"),
@@ -86,7 +87,8 @@ def read(image: VmlinuxImage) -> KernelLayout:
         return KernelLayout(
             release=image.release,
             banner=image.banner,
-            symbols={name: image.kallsyms[name] for name in _SYMBOLS},
+            symbols={name: image.kallsyms[name] for name in _SYMBOLS}
+            | {name: image.kallsyms[name] for name in _PERHAPS if name in image.kallsyms},
             offsets={
                 f"{struct}.{member}": image.btf.offset(struct, member)
                 for struct, member in _OFFSETS

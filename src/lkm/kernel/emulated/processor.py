@@ -23,6 +23,7 @@ from lkm.kernel.emulated.watchdog import Watchdog
 _ADDRESS_SPACE_END = 0xFFFFFFFFFF000000
 _NOTHING_THERE = 0xFFFFFFFFFFFFFFFF
 _DEVICE_SPACE_END = 1 << 32
+_MOST_TEXT = 1 << 20
 
 
 class Died(Exception):
@@ -90,6 +91,9 @@ class Processor:
             ram_size, _DEVICE_SPACE_END - ram_size, _nothing_there, None, _ignored, None
         )
         self.breakpoint(self.layout.symbols["emergency_restart"], _restarted)
+        copy = self.layout.symbols.get("text_poke_copy")
+        if copy is not None:
+            self.breakpoint(copy, self._text_copied)
         start = self.layout.modules_start
         self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._block, None, start, _ADDRESS_SPACE_END)
 
@@ -168,6 +172,11 @@ class Processor:
             self._watchdog.disarm()
         if self._watchdog.fired:
             raise Died(f"the kernel was busy for {self.limits.seconds:g} seconds without end")
+
+    def _text_copied(self) -> None:
+        """text_poke_copy(address, source, size): programs that the kernel compiles (BPF)."""
+        size = min(self.register(x86.UC_X86_REG_RDX), _MOST_TEXT)
+        self.forget_code(self.register(x86.UC_X86_REG_RDI), size)
 
     def _block(self, uc: unicorn.Uc, _address: int, _size: int, _data: object) -> None:
         """Count the basic blocks of module code; when it spins, a timer interrupt is due."""
