@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lkm.operations.inspect import ProviderKind, inspect
+from lkm.operations.inspect import inspect
+from lkm.operations.providers import ProviderKind
 from tests.support import modules
 from tests.support.kernels import KernelFiles
 from tests.support.tools import lkm

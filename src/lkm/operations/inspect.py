@@ -6,43 +6,18 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
-from lkm.errors import LkmError, NotFoundError
+from lkm.errors import NotFoundError
 from lkm.module import memory, signer
-from lkm.module.image import ModuleImage, name_of
+from lkm.module.image import ModuleImage
 from lkm.module.memory import Memory
 from lkm.module.parameters import Parameter
 from lkm.module.signer import Signer
-from lkm.module.symbols import Export, Import
+from lkm.module.symbols import Export
 from lkm.operations import modinfo
+from lkm.operations.providers import Provider, files_called, providers
 from lkm.tree import kernels
-from lkm.tree.indexes import Indexes
 from lkm.tree.kernels import KnownKernel
-from lkm.tree.names import is_module_file
-from lkm.vmlinux.image import open_cached
-
-
-class ProviderKind(StrEnum):
-    """Who provides a symbol."""
-
-    KERNEL = "kernel"
-    MODULE = "module"
-    NOBODY = "nobody"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Provider:
-    """Symbols the module needs, by who has them.
-
-    ``name`` is the module's, or the kernel's release; ``UNKNOWN`` are those that could not be
-    looked up, because the kernel's image or a module is not here.
-    """
-
-    kind: ProviderKind
-    name: str
-    symbols: tuple[Import, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +81,7 @@ def inspect(wanted: str, *, root: str = "/", release: str | None = None) -> Insp
     path, kernel = _locate(wanted, root, release)
     image = ModuleImage.open(path)
     kernel = kernel or _kernel_of(image)
-    return _facts(image, _providers(image, kernel))
+    return _facts(image, providers(image, kernel))
 
 
 def _locate(wanted: str, root: str, release: str | None) -> tuple[str, KnownKernel | None]:
@@ -118,7 +93,7 @@ def _locate(wanted: str, root: str, release: str | None) -> tuple[str, KnownKern
     try:
         found = modinfo.find(wanted, directory)[0]
     except NotFoundError:
-        path = next(_files_called(wanted.replace("-", "_"), directory), None)
+        path = next(files_called(wanted.replace("-", "_"), directory), None)
         if path is None:
             raise NotFoundError(
                 f"there is no module {wanted!r} in {directory}",
@@ -164,68 +139,7 @@ def _kernel_of(image: ModuleImage) -> KnownKernel | None:
         return None
 
 
-def _providers(image: ModuleImage, kernel: KnownKernel | None) -> tuple[Provider, ...]:
-    """Group the imports: first the modules it depends on, then the kernel, then the rest."""
-    left = {symbol.name: symbol for symbol in image.imports}
-    groups = []
-    complete = True
-    for module in image.depends:
-        exports = _exports_of(module.replace("-", "_"), image.path, kernel)
-        complete &= exports is not None
-        used = [left.pop(name) for name in exports or () if name in left]
-        if used:
-            groups.append(Provider(ProviderKind.MODULE, module, tuple(used)))
-    exported = _kernel_exports(kernel)
-    own = [symbol for symbol in left.values() if symbol.name in exported]
-    rest = tuple(symbol for symbol in left.values() if symbol.name not in exported)
-    if own and kernel:
-        groups.append(Provider(ProviderKind.KERNEL, kernel.release, tuple(own)))
-    if rest:
-        known = complete and bool(exported)
-        groups.append(Provider(ProviderKind.NOBODY if known else ProviderKind.UNKNOWN, "", rest))
-    return tuple(groups)
-
-
-def _exports_of(module: str, beside: str, kernel: KnownKernel | None) -> list[str] | None:
-    for path in _candidates(module, beside, kernel):
-        try:
-            return [export.name for export in ModuleImage.open(path).exports]
-        except (OSError, LkmError):
-            continue
-    return None
-
-
-def _candidates(module: str, beside: str, kernel: KnownKernel | None) -> Iterator[str]:
-    if kernel and kernel.modules:
-        directory = str(kernel.modules)
-        line = Indexes(directory).dependency_line(module)
-        if line:
-            yield os.path.join(directory, line.partition(":")[0])
-        yield from _files_called(module, directory)
-    for file in sorted(os.listdir(os.path.dirname(os.path.abspath(beside)))):
-        if is_module_file(file) and name_of(file) == module:
-            yield os.path.join(os.path.dirname(os.path.abspath(beside)), file)
-
-
-def _files_called(module: str, directory: str) -> Iterator[str]:
-    """Yield the files of that name: a tree that has been unpacked only has no index yet."""
-    for folder, folders, files in os.walk(directory):
-        folders.sort()
-        for file in files:
-            if is_module_file(file) and name_of(file) == module:
-                yield os.path.join(folder, file)
-
-
-def _kernel_exports(kernel: KnownKernel | None) -> frozenset[str]:
-    if kernel is None or kernel.vmlinuz is None:
-        return frozenset()
-    try:
-        return frozenset(export.name for export in open_cached(kernel.vmlinuz).exports)
-    except (LkmError, OSError):
-        return frozenset()
-
-
-def _facts(image: ModuleImage, providers: tuple[Provider, ...]) -> Inspection:
+def _facts(image: ModuleImage, needs: tuple[Provider, ...]) -> Inspection:
     signature = image.signature
     header = image.elf.header
     vermagic = image.vermagic
@@ -251,7 +165,7 @@ def _facts(image: ModuleImage, providers: tuple[Provider, ...]) -> Inspection:
         memory=image.memory,
         parameters=image.parameters,
         depends=image.depends,
-        needs=providers,
+        needs=needs,
         offers=image.exports,
         sections=tuple(_section_uses(image)),
         relocations=image.relocations,

@@ -11,7 +11,8 @@ from lkm.cli.tool_command import complete_modules
 from lkm.cli.view import Block, Cell, Pairs, Styled, Table, show
 from lkm.module.elf import SectionFlag
 from lkm.module.parameters import Parameter
-from lkm.operations.inspect import Inspection, Provider, ProviderKind, inspect
+from lkm.operations.inspect import Inspection, inspect
+from lkm.operations.providers import Provider, ProviderKind
 
 _FEW = 10
 _MACHINES = {
