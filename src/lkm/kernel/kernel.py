@@ -126,8 +126,10 @@ class Kernel:
     def write_file(self, path: str, data: bytes | str, *, create: bool = False) -> None:
         """Write to a file in one call, as /sys wants it; ``create`` makes or empties it."""
         content = data.encode() if isinstance(data, str) else data
-        flags = os.O_WRONLY | (os.O_CREAT | os.O_TRUNC if create else 0)
-        descriptor = self._open(path, flags)
+        self._write(path, content, os.O_WRONLY | (os.O_CREAT | os.O_TRUNC if create else 0))
+
+    def _write(self, path: str, content: bytes, flags: int, mode: int = 0o666) -> None:
+        descriptor = self._open(path, flags, mode)
         try:
             while content:
                 content = content[self.syscalls.write(descriptor, content) :]
@@ -168,8 +170,8 @@ class Kernel:
         """umount2(2)."""
         self.syscalls.umount(target, flags)
 
-    def _open(self, path: str, flags: int) -> int:
-        return self.syscalls.open(path, flags | os.O_CLOEXEC)
+    def _open(self, path: str, flags: int, mode: int = 0o666) -> int:
+        return self.syscalls.open(path, flags | os.O_CLOEXEC, mode)
 
     # Modules
 
@@ -271,8 +273,10 @@ class Kernel:
         # init_module takes no flags, and answers ENOEXEC to no bytes where a file gives EINVAL.
         if data and not flags:
             return self.syscalls.init_module(data, text)
-        path = "/dev/shm/.lkm-module" if self.exists("/dev/shm") else "/tmp/.lkm-module"
-        self.write_file(path, data, create=True)
+        # A name of our own and O_EXCL: anyone may write to the folder, and we may be root.
+        folder = "/dev/shm" if self.exists("/dev/shm") else "/tmp"
+        path = f"{folder}/.lkm-module-{os.getpid()}"
+        self._write(path, data, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             return self._finit(path, text, flags)
         finally:
