@@ -37,6 +37,8 @@ struct note {
 
 static struct note *note;
 
+int hello_add(int a, int b);	/* for whoever uses it; a header of one's own is the usual place */
+
 int hello_add(int a, int b)
 {
 	return a + b + num;
