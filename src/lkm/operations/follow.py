@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord
@@ -27,7 +27,7 @@ def select(
             yield record
 
 
-def follow(kernel: Kernel) -> Iterator[tuple[LogRecord, ...]]:
+def follow(kernel: Kernel) -> Generator[tuple[LogRecord, ...], None, None]:
     """Yield all records, then for ever what is new; empty when nothing was."""
     with kernel.watch_log() as watch:
         yield kernel.log()

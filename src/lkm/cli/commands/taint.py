@@ -38,7 +38,7 @@ def _number(text: str) -> int:
     except ValueError:
         letters = text.strip("()").replace("G", "").replace(" ", "")
         unknown = set(letters) - {flag.letter for flag in FLAGS}
-        if unknown:
+        if unknown or not text.strip("() "):
             raise UsageError(
                 f"{text!r} is neither a number nor taint letters",
                 hint="for example 12289, 0x3001 or POE",
