@@ -39,7 +39,8 @@ def page_of(ctx: click.Context) -> Page:
             tuple((kmod_options.spelling(o).strip(), o.help) for o in tool.options),
             (),
         )
-    records = (parameter.get_help_record(ctx) for parameter in command.get_params(ctx))
+    options = (p for p in command.get_params(ctx) if isinstance(p, click.Option))
+    records = (option.get_help_record(ctx) for option in options)
     return Page(
         ctx.command_path,
         summary.replace("\n", " "),
