@@ -90,8 +90,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     """Load a module into a kernel of its own, tell everything that happens, unload it.
 
     The module is a file, a name in the kernel's module tree, or source that is built first. The
-    kernel is a distribution's, unmodified, in an emulator (or a virtual machine): nothing happens
-    to this machine, and no root is needed. --set, --read and --write act in the order given.
+    kernel is a distribution's, unmodified, in an emulator or a virtual machine: no root is needed,
+    and nothing happens to this machine, unless --kernel live says so. --set, --read and --write
+    act in the order given.
     """
     procedure = Procedure(
         parameters,
