@@ -43,7 +43,7 @@ def new(
     """Make a private key and a certificate that may sign kernel modules and nothing else.
 
     The private key is readable by its owner alone; keep it so, or off this machine. rsa2048 is
-    what every kernel, shim and firmware takes.
+    what every kernel takes; ec-p384 needs one built with ECDSA, which Debian's 6.1 is not.
     """
     made = keys.new(
         out,
