@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @contextlib.contextmanager
@@ -17,6 +18,8 @@ def replacing(path: str | os.PathLike[str], *, mode: int = 0o644) -> Iterator[IO
     The new file is written in the same folder, flushed to disk and renamed; on an error the old
     file is untouched and the temporary one is removed. ``mode`` are the new file's permissions.
     """
+    import tempfile  # brings random and hashing, 10 ms that a command that only reads can spare
+
     target = os.fspath(path)
     folder, name = os.path.split(target)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder or ".")
@@ -41,7 +44,14 @@ def write_atomic(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644
 
 def cache_directory(*parts: str) -> Path:
     """Return (and create) a folder below lkm's cache, ``$XDG_CACHE_HOME/lkm``."""
+    from pathlib import Path  # as above
+
+    return Path(cache_folder(*parts))
+
+
+def cache_folder(*parts: str) -> str:
+    """Return (and create) what ``cache_directory`` does, as a string."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = Path(base, "lkm", *parts)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = os.path.join(base, "lkm", *parts)
+    os.makedirs(folder, exist_ok=True)
     return folder

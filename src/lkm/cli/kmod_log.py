@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 
 class Priority(IntEnum):
@@ -22,8 +22,7 @@ class Priority(IntEnum):
     INFO = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """Where a tool's messages go; those above ``threshold`` go nowhere."""
 
     program: str

@@ -10,15 +10,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lkm.errors import UsageError
 
 _HELP_COLUMN = 28
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option: its letter, its long names, the name of its argument, its help.
 
     ``long`` holds alternatives separated by spaces, the preferred one first; ``argument`` is empty
@@ -48,8 +47,7 @@ HELP = Option("h", "help", help="Show this help")
 JSON = Option("", "json", help="Print JSON", own=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(NamedTuple):
     """One kmod tool: its name, what follows it on the command line, its options.
 
     ``operands`` says what shell completion offers: ``module`` (names), ``file`` or nothing.
@@ -62,8 +60,7 @@ class Tool:
     operands: str = "module"
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(NamedTuple):
     """A command line taken apart: ``(key, argument)`` in the order given, and the rest."""
 
     options: tuple[tuple[str, str], ...]

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from lkm import files
 from lkm.tree import depmod
 from lkm.tree.depmod import Outcome, Request
+from lkm.tree.depmod_gather import Progress
 from lkm.tree.depmod_rules import DIRECTORIES, Report
-from lkm.tree.depmod_workers import Progress, processors
+from lkm.tree.depmod_workers import processors
 from lkm.tree.names import EXTENSIONS
 
 
@@ -53,7 +54,7 @@ def _request(order: Order, report: Report) -> Request:
         release=order.release,
         output=order.output,
         config=order.config or DIRECTORIES,
-        cache=os.fspath(files.cache_directory("depmod")) if order.cached else "",
+        cache=files.cache_folder("depmod") if order.cached else "",
         workers=processors(),
         warn_twice=order.warn_twice,
         files=order.files,

@@ -19,11 +19,11 @@ from lkm.tree.depmod_cache import (
     unpack_signatures,
 )
 from lkm.tree.depmod_facts import TreeFacts
+from lkm.tree.depmod_gather import Progress, gather, scan_all
 from lkm.tree.depmod_order import CycleError
 from lkm.tree.depmod_rules import Report, Rules, load_rules
 from lkm.tree.depmod_scan import Scanned, Signature
 from lkm.tree.depmod_walk import find_modules, in_order
-from lkm.tree.depmod_workers import Progress, scan_all
 from lkm.tree.depmod_write import Messages, write_parts
 from lkm.tree.index_folder import IndexFolder
 from lkm.tree.names import module_name
@@ -122,6 +122,9 @@ class _Run:
         self._request = request
         self._progress = progress
         self._explain = explain
+        # Taking a tree's facts apart one by one takes 30 ms, which a command that ends after this
+        # need not wait for: they hang on a circle, and are the garbage collector's.
+        self._left_over: list[object] = [self]
         self._cache: Cache | None = None
         self._old: State | None = None
         # What is asked for beyond the files cannot be told from what was kept.
@@ -179,6 +182,7 @@ class _Run:
         facts, read, keep = self._gather(ordered, now)
         self._report_problems(facts)
         build = Build(request.directory, facts, warn_twice=request.warn_twice)
+        self._left_over.append(build)
         number = 0
 
         def save_facts() -> None:
@@ -211,14 +215,15 @@ class _Run:
 
     def _read_all(self, ordered: list[str]) -> TreeFacts:
         request = self._request
-        scanned = scan_all(request.directory, ordered, request.workers, self._progress)
+        if not (request.prefix or request.kernel_symbols is not None or self._explain):
+            return gather(request.directory, ordered, request.workers, self._progress)
+        scanned = scan_all(request.directory, ordered, self._progress)
         if request.prefix:
             from lkm.tree.depmod_check import without_prefix  # as below
 
             scanned = without_prefix(request.directory, ordered, scanned, request.prefix)
         facts = TreeFacts.gathered(ordered, scanned)
-        if request.kernel_symbols is not None or self._explain:
-            self._check(facts, scanned)
+        self._check(facts, scanned)
         return facts
 
     def _check(self, facts: TreeFacts, scanned: Sequence[Scanned]) -> None:
@@ -254,7 +259,7 @@ class _Run:
         ]
         if 2 * len(changed) > len(ordered):
             return None
-        scanned = scan_all(request.directory, changed, request.workers, self._progress)
+        scanned = scan_all(request.directory, changed, self._progress)
         exports = {name for facts, _ in scanned for name in facts[3].split(b"\0")[:-1]}
         if not exports <= old.known.numbers.keys():
             return None  # the others may import what nobody exported when they were read

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from lkm.errors import FormatError, LkmError
 from lkm.module import symbols
 from lkm.module.elf import Binding, ElfFile, Symbol
 from lkm.module.image import ModuleImage
+from lkm.tree.depmod_scan import ended
 
 Facts = tuple[bytes, bytes, bytes, bytes, bytes, bytes, str]
 """Aliases, softdeps, weakdeps, exports; its imports, either as the ``__versions`` section that
@@ -70,11 +71,6 @@ def fields(strings: list[bytes], key: bytes) -> bytes:
     """Return the values of ``key``, which ends in ``=``, among the strings of ``.modinfo``."""
     size = len(key)
     return ended([entry[size:] for entry in strings if entry[:size] == key])
-
-
-def ended(strings: Sequence[bytes]) -> bytes:
-    """Return ``strings`` in one, each with a NUL after it."""
-    return b"\0".join(strings) + b"\0" if strings else b""
 
 
 def unended(joined: bytes) -> list[bytes]:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from lkm.errors import LkmError
 from lkm.module.image import ModuleImage
-from lkm.tree.depmod_careful import ended, exported, unended, wanted
+from lkm.tree.depmod_careful import exported, unended, wanted
 from lkm.tree.depmod_facts import TreeFacts
 from lkm.tree.depmod_rules import Report
-from lkm.tree.depmod_scan import Scanned, iterate_versions, undefined_names
+from lkm.tree.depmod_scan import Scanned, ended, iterate_versions, undefined_names
 
 # What the kernel's loader, or the linker of some architectures, makes up.
 _MADE_UP = (b"__this_module", b"_GLOBAL_OFFSET_TABLE_")

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 from lkm.tree.depmod_order import Dependencies
-from lkm.tree.depmod_scan import Scanned, Signature, iterate_versions, undefined_names
+from lkm.tree.depmod_scan import Scanned, Signature, ended, iterate_versions, undefined_names
 
 _RECORD_NAME = 56  # bytes of a __versions record that hold the padded name
 
@@ -27,11 +27,11 @@ class KnownSymbols:
     def add(self, names: Iterable[bytes]) -> None:
         """Give the symbols not known yet the next numbers."""
         numbers = self.numbers
-        for name in names:
-            numbers.setdefault(name, len(numbers))
+        new = [name for name in dict.fromkeys(names) if name not in numbers]
+        numbers.update(zip(new, range(len(numbers), len(numbers) + len(new)), strict=True))
         self._padded = {}
 
-    def imported(self, versions: bytes, names: Iterable[bytes]) -> array[int]:
+    def imported(self, versions: bytes, imports: bytes) -> array[int]:
         """Return the numbers of the known among a module's imports, in their order."""
         if versions:
             if not self._padded:
@@ -40,7 +40,7 @@ class KnownSymbols:
             return array("I", [padded[n] for (n,) in iterate_versions(versions) if n in padded])
         numbers = self.numbers
         # 64-bit PowerPC of old calls a function's code ``.name``.
-        plain = (name.removeprefix(b".") for name in names)
+        plain = [name.removeprefix(b".") for name in imports.split(b"\0")[:-1]]
         return array("I", [numbers[name] for name in plain if name in numbers])
 
 
@@ -80,25 +80,28 @@ class TreeFacts:
     def gathered(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
         """Return the facts of a tree all of whose modules were read."""
         facts = cls(KnownSymbols())
-        for (_, _, _, exports, _, _, _), _ in scanned:
-            if exports:
-                facts.known.add(exports.split(b"\0")[:-1])
+        exports = b"".join([module[3] for module, _ in scanned])
+        facts.known.add(exports.split(b"\0")[:-1])
         for path, module in zip(paths, scanned, strict=True):
             facts.append(path, module)
         return facts
 
     def append(self, path: str, module: Scanned) -> None:
         """Add a module just read; what it exports must be known already."""
-        (aliases, softdeps, weakdeps, exports, versions, imports, problem), signature = module
+        versions, imports = module[0][4:6]
+        self.add(path, module, self.known.imported(versions, imports), exact=not versions)
+
+    def add(self, path: str, module: Scanned, imports: array[int], *, exact: bool) -> None:
+        """Add a module whose imports have been looked up."""
+        (aliases, softdeps, weakdeps, exports, _, _, problem), signature = module
         self.paths.append(path)
         self.signatures.append(signature)
         self.aliases.append(aliases)
         self.softdeps.append(softdeps)
         self.weakdeps.append(weakdeps)
         self.exports.append(exports)
-        names = imports.split(b"\0")[:-1] if imports else ()
-        self.imports.append(self.known.imported(versions, names))
-        self.exact.append(not versions)
+        self.imports.append(imports)
+        self.exact.append(exact)
         self.problems.append(problem)
 
     def take(self, other: TreeFacts, place: int) -> None:
@@ -148,7 +151,7 @@ class Needs:
         facts = self._facts
         if not facts.exact[module]:
             path = os.path.join(self._directory, facts.paths[module])
-            facts.imports[module] = facts.known.imported(b"", undefined_names(path))
+            facts.imports[module] = facts.known.imported(b"", ended(undefined_names(path)))
             facts.exact[module] = True
         owners = self._owners
         own = dict.fromkeys([owners[number] for number in facts.imports[module]])

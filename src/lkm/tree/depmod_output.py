@@ -75,18 +75,28 @@ def alias_text(names: Sequence[bytes], aliases: Strings) -> bytes:
 def alias_trie(modules: Names, aliases: Strings, report: Report, *, warn: bool = False) -> bytes:
     """Return modules.alias.bin; with ``warn`` an alias a module has twice is reported."""
     values: list[bytes] = []
+    bracketed = []
     for value, own in zip(modules.packed, aliases, strict=True):
         if own:
+            if b"[" in own or b"]" in own:
+                bracketed.append((len(values), own))
             values += [value] * own.count(b"\0")
-    return trie(_merged(_normal(b"".join(aliases), report), values, report if warn else None))
+    keys = _normal(b"".join(aliases), bracketed, report)
+    return trie(_merged(keys, values, report if warn else None))
 
 
-def _normal(joined: bytes, report: Report) -> list[bytes | None]:
-    """Return the keys of aliases: ``-`` made ``_``, ``None`` for what cannot be a key."""
+def _normal(
+    joined: bytes, bracketed: Iterable[tuple[int, bytes]], report: Report
+) -> list[bytes | None]:
+    """Return the keys of aliases: ``-`` made ``_``, ``None`` for what cannot be a key.
+
+    ``bracketed`` are those parts of them, by the number of their first alias, in which there are
+    brackets: a ``-`` within a pair of them stays.
+    """
     keys: list[bytes | None] = list(joined.replace(b"-", b"_").split(b"\0"))
     keys.pop()
-    if b"[" in joined or b"]" in joined:
-        for place, alias in enumerate(joined.split(b"\0")):
+    for first, part in bracketed:
+        for place, alias in enumerate(part.split(b"\0"), first):
             if b"[" in alias or b"]" in alias:
                 text = alias.decode("latin-1")
                 key = normalize_alias(text)
@@ -115,19 +125,29 @@ def _merged(
     keys: Sequence[bytes | None], values: Sequence[bytes], report: Report | None
 ) -> dict[bytes, bytes]:
     """Return each key with its values, which are in the order of their priority."""
-    single = {value: pack_single(value) for value in set(values)}
+    single = {value: pack_single(value) for value in dict.fromkeys(values)}
     merged = dict(zip(keys, map(single.__getitem__, values), strict=True))
     if len(merged) < len(keys):
-        several: dict[bytes | None, list[bytes]] = {}
+        several: dict[bytes | None, list[bytes]] = {key: [] for key in _repeated(keys)}
         for key, value in zip(keys, values, strict=True):
-            several.setdefault(key, []).append(value)
+            if key in several:
+                several[key].append(value)
         for key, own in several.items():
-            if len(own) > 1 and key is not None:
+            if key is not None:
                 merged[key] = pack_several(own)
                 if report:
                     _report_twice(key, own, report)
     merged.pop(None, None)
     return cast(dict[bytes, bytes], merged)
+
+
+def _repeated(keys: Sequence[bytes | None]) -> Iterator[bytes | None]:
+    seen = set()
+    for key in keys:
+        if key in seen:
+            yield key
+        else:
+            seen.add(key)
 
 
 def _report_twice(key: bytes, values: Sequence[bytes], report: Report) -> None:
@@ -195,7 +215,8 @@ def builtin_alias_trie(data: bytes, report: Report) -> bytes:
     pairs = list(_builtin_aliases(data))
     # All have the priority 0, and kmod puts a value before those of the same priority.
     pairs.reverse()
-    keys = _normal(b"".join([alias + b"\0" for _, alias in pairs]), report)
+    joined = b"".join([alias + b"\0" for _, alias in pairs])
+    keys = _normal(joined, [(0, joined)], report)
     return trie(_merged(keys, [pack_value(0, module) for module, _ in pairs], None))
 
 

@@ -38,6 +38,8 @@ _ELF64_LITTLE = b"\x7fELF\x02\x01"
 _SECTION = 64
 _SYMBOL = 24
 _NAMES_GUESS = 1024  # the section names usually lie just before the section headers
+_ONE_BYTE = 256
+_PROGBITS, _SYMTAB, _STRTAB = 1, 2, 3
 VERSION_RECORD = 64
 iterate_versions = Struct("8x56s").iter_unpack  # struct modversion_info: a CRC, a padded name
 _UNDEFINED = 1 << 48  # a symbol's first word is below it when its section index is 0
@@ -106,7 +108,7 @@ def undefined_names(name: str) -> list[bytes]:
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
         try:
             sections = _Sections(partial(os.pread, descriptor), os.fstat(descriptor).st_size)
-            return _undefined(sections, sections.find(b".symtab"))
+            return _undefined(sections, sections.find(b"\0.symtab\0", _SYMTAB))
         except _NOT_USUAL:
             pass
         finally:
@@ -117,93 +119,92 @@ def undefined_names(name: str) -> list[bytes]:
 class _Sections:
     """The section headers of one file, still packed."""
 
-    __slots__ = ("_places", "_read", "_size", "_words", "names")
+    __slots__ = ("_kinds", "_read", "_size", "count", "names", "words")
 
     def __init__(self, read: Read, size: int) -> None:
         ident, offset, entry_size, count, names = _header(read(64, 0))
-        if ident != _ELF64_LITTLE or entry_size != _SECTION or offset + count * _SECTION > size:
+        end = offset + count * _SECTION
+        if ident != _ELF64_LITTLE or entry_size != _SECTION or end > size:
             raise _UnusualError
         start = max(offset - _NAMES_GUESS, 0)
-        tail = read(offset + count * _SECTION - start, start)
-        headers = tail[offset - start :]
+        tail = read(end - start, start)
+        self.words = words = array("Q", tail[offset - start :])
+        self._kinds = words[::8]  # each the type and the place of the name
         self._read = read
         self._size = size
-        self._places = array("I", headers)[::16]
-        self._words = array("Q", headers)
-        begin, length = self._words[8 * names + 3 : 8 * names + 5]
+        self.count = count
+        begin, length = words[8 * names + 3 : 8 * names + 5]
         if begin >= start:
             self.names = tail[begin - start : begin - start + length]
         else:
-            self._check(begin, length)
-            self.names = read(length, begin)
+            self.names = self.data(8 * names)
 
-    def find(self, name: bytes) -> int:
-        """Return where the header of the section called ``name`` is; it must be there."""
-        place = self.names.find(b"\0" + name + b"\0") + 1
-        if not place:
+    def find(self, name: bytes, kind: int = _PROGBITS) -> int:
+        """Return where the header of a section is, by its name with a NUL before and after it.
+
+        It must be there.
+        """
+        place = self.names.find(name)
+        if place < 0:
             raise _UnusualError
-        return 8 * self._places.index(place)
+        return 8 * self._kinds.index(kind << 32 | place + 1)
 
     def data(self, header: int) -> bytes:
         """Return the bytes of the section with this header."""
-        offset, size = self._words[header + 3 : header + 5]
-        self._check(offset, size)
+        offset, size = self.words[header + 3 : header + 5]
+        if offset + size > self._size:
+            raise _UnusualError
         return self._read(size, offset)
 
     def globals(self, header: int) -> bytes:
         """Return a symbol table from its first global symbol on."""
-        offset, size, link_and_info = self._words[header + 3 : header + 6]
+        offset, size, link_and_info = self.words[header + 3 : header + 6]
         local = (link_and_info >> 32) * _SYMBOL
-        self._check(offset, size)
-        if not local <= size:
+        if offset + size > self._size or local > size:
             raise _UnusualError
         return self._read(size - local, offset + local)
 
     def total(self, *names: bytes) -> int:
         """Return the size of all sections that have one of these names."""
-        places = [self.names.find(b"\0" + name + b"\0") + 1 for name in names]
-        words = self._words
+        places = [self.names.find(name) + 1 for name in names]
+        words = self.words
         return sum(
             words[8 * index + 4]
-            for index, place in enumerate(self._places)
-            if place and place in places
+            for index, kind in enumerate(self._kinds)
+            if kind and kind & 0xFFFF_FFFF in places
         )
-
-    def _check(self, offset: int, size: int) -> None:
-        if offset + size > self._size:
-            raise _UnusualError
 
 
 def _usual_facts(read: Read, size: int) -> Facts:
     sections = _Sections(read, size)
-    data = sections.data(sections.find(b".modinfo"))
-    strings = data.split(b"\0")
-    aliases = _fields(strings, b"alias=", 6) if b"alias=" in data else b""
-    softdeps = _fields(strings, b"softdep=", 8) if b"softdep=" in data else b""
-    weakdeps = _fields(strings, b"weakdep=", 8) if b"weakdep=" in data else b""
+    data = sections.data(sections.find(b"\0.modinfo\0"))
+    aliases = _fields(data, b"alias=", 6) if b"alias=" in data else b""
+    softdeps = _fields(data, b"softdep=", 8) if b"softdep=" in data else b""
+    weakdeps = _fields(data, b"weakdep=", 8) if b"weakdep=" in data else b""
     exports = _exports(sections) if b"__ksymtab_strings\0" in sections.names else []
     versions, imports = _imports(sections)
-    return aliases, softdeps, weakdeps, _ended(exports), versions, _ended(imports), ""
+    return aliases, softdeps, weakdeps, ended(exports), versions, ended(imports), ""
 
 
-def _fields(strings: list[bytes], key: bytes, size: int) -> bytes:
-    return _ended([entry[size:] for entry in strings if entry[:size] == key])
+def _fields(data: bytes, key: bytes, size: int) -> bytes:
+    return ended([entry[size:] for entry in data.split(b"\0") if entry[:size] == key])
 
 
-def _ended(strings: list[bytes]) -> bytes:
+def ended(strings: Sequence[bytes]) -> bytes:
+    """Return ``strings`` in one, each with a NUL after it."""
     return b"\0".join(strings) + b"\0" if strings else b""
 
 
 def _exports(sections: _Sections) -> list[bytes]:
-    strings = sections.data(sections.find(b"__ksymtab_strings"))
+    strings = sections.data(sections.find(b"\0__ksymtab_strings\0"))
     exports = [name for name in strings.split(b"\0") if name]
-    if len(exports) * 4 == sections.total(b"__kcrctab", b"__kcrctab_gpl"):
+    if len(exports) * 4 == sections.total(b"\0__kcrctab\0", b"\0__kcrctab_gpl\0"):
         return exports
     # There are namespaces among the names, or no CRCs at all.
-    names = sections.data(sections.find(b".strtab"))
+    names = sections.data(sections.find(b"\0.strtab\0", _STRTAB))
     if b"\0__crc_" not in names:
         return exports
-    table = array("I", sections.data(sections.find(b".symtab")))[6::6]
+    table = array("I", sections.data(sections.find(b"\0.symtab\0", _SYMTAB)))[6::6]
     return [
         names[place + 6 : names.index(0, place)]
         for place in table
@@ -212,12 +213,14 @@ def _exports(sections: _Sections) -> list[bytes]:
 
 
 def _imports(sections: _Sections) -> tuple[bytes, list[bytes]]:
-    table = sections.find(b".symtab")
+    table = sections.find(b"\0.symtab\0", _SYMTAB)
     if b"__versions\0" not in sections.names:
         return b"", _undefined(sections, table)
-    versions = sections.data(sections.find(b"__versions"))
+    versions = sections.data(sections.find(b"\0__versions\0"))
     # modpost writes a record for each undefined symbol whose CRC it knows, and module_layout.
-    if array("H", sections.globals(table))[3::12].count(0) + 1 == len(versions) // VERSION_RECORD:
+    # A symbol is undefined when its section index is 0; below 256 sections one byte tells.
+    undefined_count = sections.globals(table)[6::_SYMBOL].count(0)
+    if undefined_count + 1 == len(versions) // VERSION_RECORD and sections.count <= _ONE_BYTE:
         return versions, []
     undefined = _undefined(sections, table)
     have = set(undefined)
@@ -226,7 +229,7 @@ def _imports(sections: _Sections) -> tuple[bytes, list[bytes]]:
 
 
 def _undefined(sections: _Sections, table: int) -> list[bytes]:
-    names = sections.data(sections.find(b".strtab"))
+    names = sections.data(sections.find(b"\0.strtab\0", _STRTAB))
     end = names.index
     return [
         names[place : end(0, place)]

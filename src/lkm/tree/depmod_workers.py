@@ -1,49 +1,96 @@
-"""Reading modules in several processes, and doing two things at once.
+"""Processes that share the work: forked, so that nothing is imported again or sent to them.
 
-Processes are forked (nothing is imported again, nothing is sent to them) and answer once, in a
-memory file. One that dies is no loss: what it did not deliver is done here.
+One that dies is no loss: what it did not deliver is done by the one that waits for it.
 """
 
 from __future__ import annotations
 
 import marshal
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from lkm.tree.depmod_scan import Scanned, scan
+Receive = Callable[[], Any]
 
-Progress = Callable[[int, int], None]
-"""Called with the number of modules begun and their total."""
 
-_CHUNKS = 64
-_MOST = 8
-_ENOUGH = 256  # modules; fewer are read here in the time another process takes to start
+class Mailbox:
+    """Values on their way from one process to another: in a memory file, announced by a pipe.
+
+    Whoever posts need not wait for whoever takes.
+    """
+
+    def __init__(self) -> None:
+        self._memory = os.memfd_create("lkm", os.MFD_CLOEXEC)
+        self._bell, self._button = os.pipe()
+        self._read = self._written = 0
+
+    def post(self, value: Any) -> None:
+        """Leave ``value``, which must be one that can be marshalled."""
+        rest = memoryview(marshal.dumps(value))
+        size = len(rest)
+        while rest:
+            count = os.pwrite(self._memory, rest, self._written)
+            self._written += count
+            rest = rest[count:]
+        os.write(self._button, size.to_bytes(8, "little"))
+
+    def take(self) -> Any:
+        """Wait for the next value; raises ``EOFError`` when no one is left to post it."""
+        announced = os.read(self._bell, 8)
+        if len(announced) < 8:
+            raise EOFError
+        size = int.from_bytes(announced, "little")
+        data = os.pread(self._memory, size, self._read)
+        self._read += size
+        return marshal.loads(data)
+
+    def no_posting(self) -> None:
+        """Give up this process's end for posting."""
+        os.close(self._button)
+
+    def no_taking(self) -> None:
+        """Give up this process's end for taking."""
+        os.close(self._bell)
 
 
 class Forked:
-    """A function running in a forked process; its value can be marshalled."""
+    """A function running in a forked process; it yields values and may be sent some."""
 
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self._answer = os.memfd_create("lkm", os.MFD_CLOEXEC)
+    def __init__(self, function: Callable[[Receive], Iterator[Any]]) -> None:
+        self._results, self._orders = Mailbox(), Mailbox()
         self._process = os.fork()
         if not self._process:
             status = 1
             try:
-                with open(self._answer, "wb", buffering=0, closefd=False) as file:
-                    rest = memoryview(marshal.dumps(function()))
-                    while rest:
-                        rest = rest[file.write(rest) :]
+                self._results.no_taking()
+                self._orders.no_posting()
+                for value in function(self._orders.take):
+                    self._results.post(value)
                 status = 0
             finally:
                 os._exit(status)
+        self._results.no_posting()
+        self._orders.no_taking()
 
     def result(self) -> Any | None:
-        """Wait for the process and return the function's value; ``None`` when it died."""
-        status = os.waitpid(self._process, 0)[1]
-        with open(self._answer, "rb", buffering=0) as file:
-            file.seek(0)
-            return None if status else marshal.loads(file.read())
+        """Return the next value the function yields; ``None`` when the process has died."""
+        try:
+            return self._results.take()
+        except EOFError:
+            return None
+
+    def send(self, value: Any) -> None:
+        """Let the function's next ``receive()`` return ``value``."""
+        try:
+            self._orders.post(value)
+        except BrokenPipeError:
+            return  # it has died, which the next result will show
+
+    def finish(self) -> None:
+        """Wait for the process to end."""
+        self._orders.no_posting()
+        os.waitpid(self._process, 0)
+        self._results.no_taking()
 
 
 def processors() -> int:
@@ -51,49 +98,3 @@ def processors() -> int:
     if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
         return 1
     return max(len(os.sched_getaffinity(0)), 1)
-
-
-def scan_all(
-    directory: str, paths: Sequence[str], workers: int, progress: Progress
-) -> list[Scanned]:
-    """Return the facts of all ``paths``, read by at most ``workers`` processes."""
-    helpers = min(workers, _MOST, len(paths) // _ENOUGH) - 1
-    size = max(-(-len(paths) // _CHUNKS), 1)
-    chunks = [paths[begin : begin + size] for begin in range(0, len(paths), size)]
-    if helpers < 1:
-        return [
-            module for chunk in _announced(chunks, progress) for module in scan(directory, chunk)
-        ]
-    # The numbers of the chunks wait in a pipe, and who is free takes the next one.
-    source, sink = os.pipe()
-    os.write(sink, bytes(range(len(chunks))))
-    os.close(sink)
-
-    def work() -> list[tuple[int, list[Scanned]]]:
-        done = []
-        while number := os.read(source, 1):
-            done.append((number[0], scan(directory, chunks[number[0]])))
-        return done
-
-    forked = [Forked(work) for _ in range(helpers)]
-    results: dict[int, list[Scanned]] = {}
-    while number := os.read(source, 1):
-        progress(number[0] * size, len(paths))
-        results[number[0]] = scan(directory, chunks[number[0]])
-    os.close(source)
-    for helper in forked:
-        results.update(helper.result() or ())
-    return [
-        module
-        for number, chunk in enumerate(chunks)
-        for module in results.get(number) or scan(directory, chunk)
-    ]
-
-
-def _announced(chunks: list[Sequence[str]], progress: Progress) -> Any:
-    total = sum(map(len, chunks))
-    done = 0
-    for chunk in chunks:
-        progress(done, total)
-        yield chunk
-        done += len(chunk)

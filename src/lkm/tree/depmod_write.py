@@ -31,7 +31,7 @@ def write_parts(
         meanwhile()
         return messages
     folder.expect(*(name for part in apart for name in PARTS[part]))
-    helper = Forked(lambda: {part: _put(folder, build, part) for part in apart})
+    helper = Forked(lambda _: iter([{part: _put(folder, build, part) for part in apart}]))
     answer = None
     try:
         messages = {
@@ -40,6 +40,7 @@ def write_parts(
         meanwhile()
     finally:
         answer = helper.result()
+        helper.finish()
     if answer is None:
         # It died: of what, doing it here will tell.
         answer = {part: _put(folder, build, part) for part in apart}

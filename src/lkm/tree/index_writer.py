@@ -7,7 +7,6 @@ neighbours share says which branch nodes open and close between them.
 
 from __future__ import annotations
 
-import itertools
 import struct
 import sys
 from array import array
@@ -27,6 +26,7 @@ from lkm.tree.index_format import (
 
 _word = struct.Struct(">I").pack
 _ONE = _word(1)
+_LEAF = HAS_PREFIX | HAS_VALUES
 _NO_CHILDREN = array("I", bytes(4 * 256))
 _SWAP = sys.byteorder == "little"
 
@@ -90,85 +90,64 @@ def lay_out(keys: Sequence[bytes], packed: Mapping[bytes, bytes], begin: int) ->
     if keys and not keys[0]:
         root_values = packed[b""]
         keys = keys[1:]
-    branches = _OpenBranches(begin)
-    add = branches.pieces.append
-    # The loop runs once per alias and symbol: a leaf is laid out here, without a call.
+    pieces: list[bytes] = []
+    add = pieces.append
+    position = begin
+    # The branch nodes above the key at hand: how many bytes lead there, children, values.
+    depth, children, own = 0, [], b""  # type: int, list[int], bytes
+    above: list[tuple[int, list[int], bytes]] = []
     for key, value, shared in zip(keys, map(packed.__getitem__, keys), _shared(keys), strict=True):
-        if shared > branches.depth:
+        if shared > depth:
+            above.append((depth, children, own))
+            depth, children, own = shared, [], b""
             if shared == len(key):
-                branches.open(shared, value)
+                own = value
                 continue
-            branches.open(shared)
-        depth = branches.depth
         prefix = key[depth + 1 :]
+        children.append(key[depth])
         if prefix:
-            piece = prefix + b"\0" + value
-            branches.children += (key[depth], branches.position | (HAS_PREFIX | HAS_VALUES))
+            children.append(position | _LEAF)
+            add(prefix)
+            add(b"\0")
+            position += len(prefix) + 1
         else:
-            piece = value
-            branches.children += (key[depth], branches.position | HAS_VALUES)
-        add(piece)
-        branches.position += len(piece)
-        if shared < depth:
-            branches.close(key, shared)
-    return Part(branches.pieces, branches.children, root_values, branches.position)
+            children.append(position | HAS_VALUES)
+        add(value)
+        position += len(value)
+        while depth > shared:
+            if above[-1][0] < shared:
+                above.append((shared, [], b""))
+            node, flags = _branch(key[above[-1][0] + 1 : depth], children, own)
+            depth, children, own = above.pop()
+            children.append(key[depth])
+            children.append(position | flags)
+            add(node)
+            position += len(node)
+    return Part(pieces, children, root_values, position)
 
 
-class _OpenBranches:
-    """The branch nodes above the key being laid out, of which more children may still come."""
-
-    __slots__ = ("_depths", "_families", "_values", "children", "depth", "pieces", "position")
-
-    def __init__(self, begin: int) -> None:
-        self.pieces: list[bytes] = []
-        self.position = begin
-        self.depth = 0
-        self.children: list[int] = []
-        self._depths = [0]
-        self._families = [self.children]
-        self._values = [b""]
-
-    def open(self, depth: int, values: bytes = b"") -> None:
-        """Begin a branch for keys that share ``depth`` bytes."""
-        self.depth = depth
-        self.children = []
-        self._depths.append(depth)
-        self._families.append(self.children)
-        self._values.append(values)
-
-    def close(self, key: bytes, shared: int) -> None:
-        """Lay out the branches deeper than what ``key`` shares with the key that follows."""
-        while self.depth > shared:
-            depth = self._depths.pop()
-            children = self._families.pop()
-            values = self._values.pop()
-            if self._depths[-1] < shared:
-                self.open(shared)
-            else:
-                self.depth = self._depths[-1]
-                self.children = self._families[-1]
-            prefix = key[self.depth + 1 : depth]
-            address = self.position | HAS_CHILDREN
-            piece = _child_table(children) + values
-            if prefix:
-                address |= HAS_PREFIX
-                piece = prefix + b"\0" + piece
-            if values:
-                address |= HAS_VALUES
-            self.pieces.append(piece)
-            self.position += len(piece)
-            self.children += (key[self.depth], address)
+def _branch(prefix: bytes, children: Sequence[int], values: bytes) -> tuple[bytes, int]:
+    """Return a node that has children, and the flags of its address."""
+    node = _child_table(children) + values
+    flags = HAS_CHILDREN | HAS_VALUES if values else HAS_CHILDREN
+    if prefix:
+        return prefix + b"\0" + node, flags | HAS_PREFIX
+    return node, flags
 
 
-def _shared(keys: Sequence[bytes]) -> Iterable[int]:
-    """Yield for each key how many bytes it has in common with the next one; 0 for the last."""
-    # As little-endian numbers, two keys first differ in the byte of their lowest unequal bit.
+def _shared(keys: Sequence[bytes]) -> list[int]:
+    """Return for each key how many bytes it has in common with the next one; 0 for the last."""
+    if not keys:
+        return []
+    # As little-endian numbers, two keys first differ in the byte of their lowest unequal bit;
+    # what follows the last differs from it in the first one.
     numbers = [int.from_bytes(key, "little") for key in keys]
-    for number, following in itertools.pairwise(numbers):
-        different = number ^ following
-        yield ((different & -different).bit_length() - 1) >> 3
-    if keys:
-        yield 0
+    following = numbers[1:]
+    following.append(~numbers[-1])
+    return [
+        (((different := a ^ b) & -different).bit_length() - 1) >> 3
+        for a, b in zip(numbers, following, strict=True)
+    ]
 
 
 def _child_table(children: Sequence[int]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -14,8 +15,8 @@ from lkm.operations.depmod import Order, index, is_up_to_date, show
 
 if TYPE_CHECKING:
     from lkm.tree.depmod import Outcome
+    from lkm.tree.depmod_gather import Progress
     from lkm.tree.depmod_rules import Report
-    from lkm.tree.depmod_workers import Progress
 
 TOOL = Tool(
     "depmod",
@@ -137,6 +138,8 @@ def _operands(parsed: Parsed, report: Report) -> tuple[str, tuple[str, ...]]:
 
 
 def _carry_out(order: Order, parsed: Parsed, report: Report, verbose: int) -> int:
+    # One pass over the facts of a tree, and the end: nothing for a garbage collector to find.
+    gc.disable()
     line = _progress()
     explain = print if verbose else None
     try:
@@ -150,6 +153,8 @@ def _carry_out(order: Order, parsed: Parsed, report: Report, verbose: int) -> in
         return 1
     finally:
         line(0, 0)
+        gc.freeze()  # what is left lies there until the process has ended
+        gc.enable()
     if parsed.has("json"):
         _print_json(order, outcome)
     return 1 if outcome.cycles else 0
