@@ -24,7 +24,8 @@ from lkm.tree.depmod_order import CycleError
 from lkm.tree.depmod_rules import Report, Rules, load_rules
 from lkm.tree.depmod_scan import Scanned, Signature
 from lkm.tree.depmod_walk import find_modules, in_order
-from lkm.tree.depmod_write import Messages, write_parts
+from lkm.tree.depmod_workers import Forked
+from lkm.tree.depmod_write import APART, Messages, put_parts, put_together
 from lkm.tree.index_folder import IndexFolder
 from lkm.tree.names import module_name
 
@@ -160,7 +161,7 @@ class _Run:
         ordered = in_order(request.directory, found, self.reporter("search"))
         facts = self._read_all(ordered)
         self._report_problems(facts)
-        return Build(request.directory, facts, warn_twice=request.warn_twice)
+        return self._build(facts)
 
     def report_to(self, report: Report) -> None:
         """Pass on all messages, in kmod's order."""
@@ -178,10 +179,9 @@ class _Run:
         return rules, find_modules(request.directory, rules, search)
 
     def _index(self, folder: IndexFolder, ordered: list[str], now: State) -> Outcome:
-        request = self._request
-        facts, read, keep = self._gather(ordered, now)
+        facts, read, keep, partner = self._gather(folder, ordered, now)
         self._report_problems(facts)
-        build = Build(request.directory, facts, warn_twice=request.warn_twice)
+        build = self._build(facts)
         self._left_over.append(build)
         number = 0
 
@@ -191,7 +191,7 @@ class _Run:
 
         parts = [part for part in PARTS if part not in keep]
         try:
-            self.messages |= write_parts(folder, build, parts, request.workers, save_facts)
+            self.messages |= put_together(folder, build, parts, partner, save_facts)
         except CycleError as error:
             return Outcome(len(ordered), read, (), self.report_cycles(build, error))
         if self._old:
@@ -200,8 +200,13 @@ class _Run:
         self._save_state(now, facts, number)
         return Outcome(len(ordered), read, written)
 
-    def _gather(self, ordered: list[str], now: State) -> tuple[TreeFacts, int, frozenset[str]]:
-        """Return the facts, how many modules were read, and which parts need not be written."""
+    def _gather(
+        self, folder: IndexFolder, ordered: list[str], now: State
+    ) -> tuple[TreeFacts, int, frozenset[str], Forked | None]:
+        """Return the facts, how many modules were read, and which parts need not be written.
+
+        And a process that is already putting those of ``APART``, if there is one.
+        """
         loaded = self._cache.load_facts() if self._cache and self._old else None
         if loaded and self._old:
             number, old = loaded
@@ -210,13 +215,40 @@ class _Run:
                 facts, read = update
                 intact = self._old.facts == number and self._old.files == now.files
                 same = intact and self._old.circumstances == now.circumstances
-                return facts, read, _kept(old, facts) if same else frozenset()
-        return self._read_all(ordered), len(ordered), frozenset()
+                keep = _kept(old, facts) if same else frozenset()
+                return facts, read, keep, self._partner(folder, facts, keep)
+        if self._plain():
+            request = self._request
+            facts, partner = gather(
+                request.directory,
+                ordered,
+                request.workers,
+                self._progress,
+                lambda facts: put_parts(folder, self._build(facts), APART),
+            )
+        else:
+            facts, partner = self._read_all(ordered), None
+        return facts, len(ordered), frozenset(), partner
+
+    def _partner(
+        self, folder: IndexFolder, facts: TreeFacts, keep: frozenset[str]
+    ) -> Forked | None:
+        apart = [part for part in APART if part not in keep]
+        if self._request.workers < 2 or not apart:
+            return None
+        return Forked(lambda _: iter([put_parts(folder, self._build(facts), apart)]))
+
+    def _build(self, facts: TreeFacts) -> Build:
+        request = self._request
+        return Build(request.directory, facts, warn_twice=request.warn_twice)
+
+    def _plain(self) -> bool:
+        """Say whether nothing is asked for that needs each module's own symbols here."""
+        request = self._request
+        return not (request.prefix or request.kernel_symbols is not None or self._explain)
 
     def _read_all(self, ordered: list[str]) -> TreeFacts:
         request = self._request
-        if not (request.prefix or request.kernel_symbols is not None or self._explain):
-            return gather(request.directory, ordered, request.workers, self._progress)
         scanned = scan_all(request.directory, ordered, self._progress)
         if request.prefix:
             from lkm.tree.depmod_check import without_prefix  # as below

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
 from lkm.tree.depmod_scan import Scanned, scan
@@ -29,12 +31,22 @@ def scan_all(directory: str, paths: Sequence[str], progress: Progress) -> list[S
     return found
 
 
-def gather(directory: str, paths: Sequence[str], workers: int, progress: Progress) -> TreeFacts:
-    """Return the facts of all ``paths``, read by at most ``workers`` processes."""
+def gather(
+    directory: str,
+    paths: Sequence[str],
+    workers: int,
+    progress: Progress,
+    meanwhile: Callable[[TreeFacts], Any],
+) -> tuple[TreeFacts, Forked | None]:
+    """Return the facts of all ``paths``, read by at most ``workers`` processes.
+
+    One of those that helped goes on and calls ``meanwhile`` with the facts, among which imports
+    are missing: it is returned too, and its next result is what that call returned.
+    """
     helpers = min(workers, _MOST, len(paths) // _ENOUGH) - 1
     if helpers < 1:
-        return TreeFacts.gathered(paths, scan_all(directory, paths, progress))
-    return _Team(directory, paths, progress).gather(helpers)
+        return TreeFacts.gathered(paths, scan_all(directory, paths, progress)), None
+    return _Team(directory, paths, progress, meanwhile).gather(helpers)
 
 
 def _chunks(paths: Sequence[str]) -> list[tuple[int, Sequence[str]]]:
@@ -45,47 +57,61 @@ def _chunks(paths: Sequence[str]) -> list[tuple[int, Sequence[str]]]:
 class _Team:
     """Several processes that read: who is free takes the next chunk's number out of a pipe.
 
-    First they exchange what the modules export; imports are numbers of exported symbols, so they
-    can be told, by each for the modules it has read, only after that.
+    First they exchange all but the imports. Those are numbers of symbols the modules export, so
+    they can be told, by each for the modules it has read, only after that.
     """
 
-    def __init__(self, directory: str, paths: Sequence[str], progress: Progress) -> None:
+    def __init__(
+        self,
+        directory: str,
+        paths: Sequence[str],
+        progress: Progress,
+        meanwhile: Callable[[TreeFacts], Any],
+    ) -> None:
         self._directory = directory
         self._paths = paths
         self._progress = progress
+        self._meanwhile = meanwhile
         self._chunks = _chunks(paths)
         self._source, sink = os.pipe()
         os.write(sink, bytes(range(len(self._chunks))))
         os.close(sink)
 
-    def gather(self, helpers: int) -> TreeFacts:
-        forked = [Forked(self._help) for _ in range(helpers)]
+    def gather(self, helpers: int) -> tuple[TreeFacts, Forked]:
+        forked = [Forked(partial(self._help, partner=not n)) for n in range(helpers)]
         own = self._read(self._progress)
         os.close(self._source)
         modules = {number: _public(scanned) for number, scanned in own.items()}
-        for helper in forked:
-            modules.update(helper.result() or {})
-        for number in range(len(self._chunks)):
+        theirs = [helper.result() or {} for helper in forked]
+        for found in theirs:
+            modules.update(found)
+        for number, (_, chunk) in enumerate(self._chunks):
             if number not in modules:  # whoever took it has died
-                own[number] = scan(self._directory, self._chunks[number][1])
+                own[number] = scan(self._directory, chunk)
                 modules[number] = _public(own[number])
-        scanned = [module for number in sorted(modules) for module in modules[number]]
-        exports = b"".join([facts[3] for facts, _ in scanned])
-        known = KnownSymbols(exports.split(b"\0")[:-1])
-        for helper in forked:
-            helper.send(exports)
+        for helper, found in zip(forked, theirs, strict=True):
+            helper.send({n: modules[n] for n in modules if n not in found})
+        facts, known = self._without_imports(modules)
         imports = {number: _imports(known, part) for number, part in own.items()}
         for helper in forked:
             imports.update(helper.result() or {})
+        for helper in forked[1:]:
             helper.finish()
-        return self._facts(known, scanned, imports)
+        self._add_imports(facts, imports)
+        return facts, forked[0]
 
-    def _help(self, receive: Receive) -> Iterator[dict[int, object]]:
-        """Do a helper's part: yields the public facts, then the imports, by chunk."""
+    def _help(self, receive: Receive, *, partner: bool) -> Iterator[Any]:
+        """Do a helper's part: yields the facts, then the imports, by chunk.
+
+        The ``partner`` goes on to yield what is done meanwhile.
+        """
         own = self._read(lambda begun, total: None)
-        yield {number: _public(scanned) for number, scanned in own.items()}
-        known = KnownSymbols(receive().split(b"\0")[:-1])
+        public = {number: _public(scanned) for number, scanned in own.items()}
+        yield public
+        facts, known = self._without_imports(public | receive())
         yield {number: _imports(known, scanned) for number, scanned in own.items()}
+        if partner:
+            yield self._meanwhile(facts)
 
     def _read(self, progress: Progress) -> dict[int, list[Scanned]]:
         found = {}
@@ -95,17 +121,22 @@ class _Team:
             found[taken[0]] = scan(self._directory, chunk)
         return found
 
-    def _facts(
-        self, known: KnownSymbols, scanned: list[Scanned], imports: dict[int, _Imports]
-    ) -> TreeFacts:
+    def _without_imports(self, modules: dict[int, list[Scanned]]) -> tuple[TreeFacts, KnownSymbols]:
+        scanned = [module for number in range(len(modules)) for module in modules[number]]
+        exports = b"".join([facts[3] for facts, _ in scanned])
+        facts = TreeFacts(KnownSymbols(exports.split(b"\0")[:-1]))
+        nothing = array("I")
+        for path, module in zip(self._paths, scanned, strict=True):
+            facts.add(path, module, nothing, exact=False)
+        return facts, facts.known
+
+    def _add_imports(self, facts: TreeFacts, imports: dict[int, _Imports]) -> None:
         for number, (_, chunk) in enumerate(self._chunks):
             if number not in imports:
-                imports[number] = _imports(known, scan(self._directory, chunk))
-        told = [module for number in sorted(imports) for module in imports[number]]
-        facts = TreeFacts(known)
-        for path, module, (numbers, exact) in zip(self._paths, scanned, told, strict=True):
-            facts.add(path, module, array("I", numbers), exact=exact)
-        return facts
+                imports[number] = _imports(facts.known, scan(self._directory, chunk))
+        told = [module for number in range(len(imports)) for module in imports[number]]
+        facts.imports = [array("I", numbers) for numbers, _ in told]
+        facts.exact = bytearray([exact for _, exact in told])
 
 
 def _public(scanned: Sequence[Scanned]) -> list[Scanned]:

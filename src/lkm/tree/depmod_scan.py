@@ -39,7 +39,8 @@ _SECTION = 64
 _SYMBOL = 24
 _NAMES_GUESS = 1024  # the section names usually lie just before the section headers
 _ONE_BYTE = 256
-_PROGBITS, _SYMTAB, _STRTAB = 1, 2, 3
+# A section header's first word is its type and where its name begins.
+_PROGBITS, _SYMTAB, _STRTAB = 1 << 32, 2 << 32, 3 << 32
 VERSION_RECORD = 64
 iterate_versions = Struct("8x56s").iter_unpack  # struct modversion_info: a CRC, a padded name
 _UNDEFINED = 1 << 48  # a symbol's first word is below it when its section index is 0
@@ -107,8 +108,8 @@ def undefined_names(name: str) -> list[bytes]:
     if name.endswith(".ko"):
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            sections = _Sections(partial(os.pread, descriptor), os.fstat(descriptor).st_size)
-            return _undefined(sections, sections.find(b"\0.symtab\0", _SYMTAB))
+            read, size = partial(os.pread, descriptor), os.fstat(descriptor).st_size
+            return _undefined(read, size, *_sections(read, size))
         except _NOT_USUAL:
             pass
         finally:
@@ -116,74 +117,68 @@ def undefined_names(name: str) -> list[bytes]:
     return cast("list[bytes]", careful().read_facts(name)[5].split(b"\0")[:-1])
 
 
-class _Sections:
-    """The section headers of one file, still packed."""
-
-    __slots__ = ("_kinds", "_read", "_size", "count", "names", "words")
-
-    def __init__(self, read: Read, size: int) -> None:
-        ident, offset, entry_size, count, names = _header(read(64, 0))
-        end = offset + count * _SECTION
-        if ident != _ELF64_LITTLE or entry_size != _SECTION or end > size:
-            raise _UnusualError
-        start = max(offset - _NAMES_GUESS, 0)
-        tail = read(end - start, start)
-        self.words = words = array("Q", tail[offset - start :])
-        self._kinds = words[::8]  # each the type and the place of the name
-        self._read = read
-        self._size = size
-        self.count = count
-        begin, length = words[8 * names + 3 : 8 * names + 5]
-        if begin >= start:
-            self.names = tail[begin - start : begin - start + length]
-        else:
-            self.names = self.data(8 * names)
-
-    def find(self, name: bytes, kind: int = _PROGBITS) -> int:
-        """Return where the header of a section is, by its name with a NUL before and after it.
-
-        It must be there.
-        """
-        place = self.names.find(name)
-        if place < 0:
-            raise _UnusualError
-        return 8 * self._kinds.index(kind << 32 | place + 1)
-
-    def data(self, header: int) -> bytes:
-        """Return the bytes of the section with this header."""
-        offset, size = self.words[header + 3 : header + 5]
-        if offset + size > self._size:
-            raise _UnusualError
-        return self._read(size, offset)
-
-    def globals(self, header: int) -> bytes:
-        """Return a symbol table from its first global symbol on."""
-        offset, size, link_and_info = self.words[header + 3 : header + 6]
-        local = (link_and_info >> 32) * _SYMBOL
-        if offset + size > self._size or local > size:
-            raise _UnusualError
-        return self._read(size - local, offset + local)
-
-    def total(self, *names: bytes) -> int:
-        """Return the size of all sections that have one of these names."""
-        places = [self.names.find(name) + 1 for name in names]
-        words = self.words
-        return sum(
-            words[8 * index + 4]
-            for index, kind in enumerate(self._kinds)
-            if kind and kind & 0xFFFF_FFFF in places
-        )
-
-
 def _usual_facts(read: Read, size: int) -> Facts:
-    sections = _Sections(read, size)
-    data = sections.data(sections.find(b"\0.modinfo\0"))
-    aliases = _fields(data, b"alias=", 6) if b"alias=" in data else b""
-    softdeps = _fields(data, b"softdep=", 8) if b"softdep=" in data else b""
-    weakdeps = _fields(data, b"weakdep=", 8) if b"weakdep=" in data else b""
-    exports = _exports(sections) if b"__ksymtab_strings\0" in sections.names else []
-    versions, imports = _imports(sections)
-    return aliases, softdeps, weakdeps, ended(exports), versions, ended(imports), ""
+    # One function, and plain loops over numbers: it runs for every module of a tree.
+    words, kinds, names = _sections(read, size)
+    find = names.find
+    index = kinds.index
+    header = 8 * index(_PROGBITS | find(b"\0.modinfo\0") + 1)
+    if words[header + 3] + words[header + 4] > size:
+        raise _UnusualError
+    modinfo = read(words[header + 4], words[header + 3])
+    aliases = softdeps = weakdeps = exports = b""
+    if b"alias=" in modinfo:
+        aliases = _fields(modinfo, b"alias=", 6)
+    if b"dep=" in modinfo:
+        softdeps = _fields(modinfo, b"softdep=", 8)
+        weakdeps = _fields(modinfo, b"weakdep=", 8)
+    if b"__ksymtab_strings\0" in names:
+        exports = ended(_exports(read, size, words, kinds, names))
+    table = 8 * index(_SYMTAB | find(b"\0.symtab\0") + 1)
+    if b"__versions\0" not in names:
+        imports = _undefined(read, size, words, kinds, names)
+        return aliases, softdeps, weakdeps, exports, b"", ended(imports), ""
+    header = 8 * index(_PROGBITS | find(b"\0__versions\0") + 1)
+    # Only the symbols after the local ones can be undefined.
+    offset, length = words[table + 3], words[table + 4]
+    local = (words[table + 5] >> 32) * _SYMBOL
+    if words[header + 3] + words[header + 4] > size or offset + length > size or local > length:
+        raise _UnusualError
+    versions = read(words[header + 4], words[header + 3])
+    # modpost writes a record for each undefined symbol whose CRC it knows, and module_layout.
+    # A symbol is undefined when its section index is 0; below 256 sections one byte tells.
+    undefined = read(length - local, offset + local)[6::_SYMBOL].count(0)
+    if undefined + 1 == len(versions) // VERSION_RECORD and len(kinds) <= _ONE_BYTE:
+        return aliases, softdeps, weakdeps, exports, versions, b"", ""
+    imports = _undefined(read, size, words, kinds, names)
+    have = set(imports)
+    records = (name.partition(b"\0")[0] for (name,) in iterate_versions(versions))
+    imports += [name for name in records if name not in have]
+    return aliases, softdeps, weakdeps, exports, b"", ended(imports), ""
+
+
+def _sections(read: Read, size: int) -> tuple[array[int], array[int], bytes]:
+    """Return the section headers as 64-bit words, the first word of each, and their names."""
+    ident, offset, entry_size, count, strings = _header(read(64, 0))
+    end = offset + count * _SECTION
+    if ident != _ELF64_LITTLE or entry_size != _SECTION or end > size:
+        raise _UnusualError
+    start = offset - _NAMES_GUESS if offset > _NAMES_GUESS else 0
+    tail = read(end - start, start)
+    words = array("Q", tail[offset - start :])
+    begin, length = words[8 * strings + 3], words[8 * strings + 4]
+    if begin >= start:
+        names = tail[begin - start : begin - start + length]
+    else:
+        names = _section(read, size, words, 8 * strings)
+    return words, words[::8], names
+
+
+def _section(read: Read, size: int, words: array[int], header: int) -> bytes:
+    """Return the bytes of the section with this header."""
+    if words[header + 3] + words[header + 4] > size:
+        raise _UnusualError
+    return read(words[header + 4], words[header + 3])
 
 
 def _fields(data: bytes, key: bytes, size: int) -> bytes:
@@ -195,44 +190,46 @@ def ended(strings: Sequence[bytes]) -> bytes:
     return b"\0".join(strings) + b"\0" if strings else b""
 
 
-def _exports(sections: _Sections) -> list[bytes]:
-    strings = sections.data(sections.find(b"\0__ksymtab_strings\0"))
+def _exports(
+    read: Read, size: int, words: array[int], kinds: array[int], names: bytes
+) -> list[bytes]:
+    place = names.find(b"\0__ksymtab_strings\0") + 1
+    strings = _section(read, size, words, 8 * kinds.index(_PROGBITS | place))
     exports = [name for name in strings.split(b"\0") if name]
-    if len(exports) * 4 == sections.total(b"\0__kcrctab\0", b"\0__kcrctab_gpl\0"):
+    checksums = 0
+    for table in (b"\0__kcrctab\0", b"\0__kcrctab_gpl\0"):
+        kind = _PROGBITS | names.find(table) + 1
+        if kind in kinds:
+            checksums += words[8 * kinds.index(kind) + 4]
+    if len(exports) * 4 == checksums:
         return exports
     # There are namespaces among the names, or no CRCs at all.
-    names = sections.data(sections.find(b"\0.strtab\0", _STRTAB))
-    if b"\0__crc_" not in names:
+    place = names.find(b"\0.strtab\0") + 1
+    texts = _section(read, size, words, 8 * kinds.index(_STRTAB | place))
+    if b"\0__crc_" not in texts:
         return exports
-    table = array("I", sections.data(sections.find(b"\0.symtab\0", _SYMTAB)))[6::6]
+    place = names.find(b"\0.symtab\0") + 1
+    symbols = _section(read, size, words, 8 * kinds.index(_SYMTAB | place))
     return [
-        names[place + 6 : names.index(0, place)]
-        for place in table
-        if names.startswith(b"__crc_", place)
+        texts[at + 6 : texts.index(0, at)]
+        for at in array("I", symbols)[6::6]
+        if texts.startswith(b"__crc_", at)
     ]
 
 
-def _imports(sections: _Sections) -> tuple[bytes, list[bytes]]:
-    table = sections.find(b"\0.symtab\0", _SYMTAB)
-    if b"__versions\0" not in sections.names:
-        return b"", _undefined(sections, table)
-    versions = sections.data(sections.find(b"\0__versions\0"))
-    # modpost writes a record for each undefined symbol whose CRC it knows, and module_layout.
-    # A symbol is undefined when its section index is 0; below 256 sections one byte tells.
-    undefined_count = sections.globals(table)[6::_SYMBOL].count(0)
-    if undefined_count + 1 == len(versions) // VERSION_RECORD and sections.count <= _ONE_BYTE:
-        return versions, []
-    undefined = _undefined(sections, table)
-    have = set(undefined)
-    records = (name.partition(b"\0")[0] for (name,) in iterate_versions(versions))
-    return b"", undefined + [name for name in records if name not in have]
-
-
-def _undefined(sections: _Sections, table: int) -> list[bytes]:
-    names = sections.data(sections.find(b"\0.strtab\0", _STRTAB))
-    end = names.index
+def _undefined(
+    read: Read, size: int, words: array[int], kinds: array[int], names: bytes
+) -> list[bytes]:
+    """Return the names of the undefined symbols in the table's order."""
+    place = names.find(b"\0.symtab\0") + 1
+    table = 8 * kinds.index(_SYMTAB | place)
+    local = (words[table + 5] >> 32) * _SYMBOL
+    symbols = _section(read, size, words, table)[local:]
+    place = names.find(b"\0.strtab\0") + 1
+    texts = _section(read, size, words, 8 * kinds.index(_STRTAB | place))
+    end = texts.index
     return [
-        names[place : end(0, place)]
-        for word in array("Q", sections.globals(table))[::3]
-        if 0 < word < _UNDEFINED and (place := word & 0xFFFF_FFFF)
+        texts[at : end(0, at)]
+        for word in array("Q", symbols)[::3]
+        if 0 < word < _UNDEFINED and (at := word & 0xFFFF_FFFF)
     ]

@@ -11,44 +11,48 @@ from lkm.tree.index_folder import IndexFolder
 Messages = dict[str, list[tuple[str, str]]]
 """What was reported, level and text, by the part of the work it belongs to."""
 
-_APART = ("aliases", "symbols")  # these two take as long as all the rest
+APART = ("aliases", "symbols")
+"""The parts another process makes: these two take as long as all the rest."""
 
 
-def write_parts(
-    folder: IndexFolder,
-    build: Build,
-    parts: Collection[str],
-    workers: int,
-    meanwhile: Callable[[], None],
-) -> Messages:
-    """Put the files of ``parts`` and return the messages of each; runs ``meanwhile`` too.
+def put_parts(folder: IndexFolder, build: Build, parts: Collection[str]) -> Messages:
+    """Put the files of ``parts`` and return the messages of each.
 
     Raises ``CycleError``, and ``OSError`` when a file cannot be written.
     """
-    apart = [part for part in _APART if part in parts]
-    if workers < 2 or not apart:
-        messages = {part: _put(folder, build, part) for part in PARTS if part in parts}
+    messages: Messages = {}
+    for part in PARTS:
+        if part in parts:
+            own = messages.setdefault(part, [])
+            for name, data in build.files(part, lambda *message, own=own: own.append(message)):
+                folder.put(name, data)
+    return messages
+
+
+def put_together(
+    folder: IndexFolder,
+    build: Build,
+    parts: Collection[str],
+    partner: Forked | None,
+    meanwhile: Callable[[], None],
+) -> Messages:
+    """Put the files of ``parts`` as ``put_parts`` does; also runs ``meanwhile``.
+
+    Those of them in ``APART`` are what ``partner`` is putting, if there is one.
+    """
+    if partner is None:
+        messages = put_parts(folder, build, parts)
         meanwhile()
         return messages
+    apart = [part for part in parts if part in APART]
     folder.expect(*(name for part in apart for name in PARTS[part]))
-    helper = Forked(lambda _: iter([{part: _put(folder, build, part) for part in apart}]))
-    answer = None
     try:
-        messages = {
-            part: _put(folder, build, part) for part in PARTS if part in parts and part not in apart
-        }
+        messages = put_parts(folder, build, [part for part in parts if part not in apart])
         meanwhile()
     finally:
-        answer = helper.result()
-        helper.finish()
+        answer = partner.result()
+        partner.finish()
     if answer is None:
         # It died: of what, doing it here will tell.
-        answer = {part: _put(folder, build, part) for part in apart}
+        answer = put_parts(folder, build, apart)
     return messages | answer
-
-
-def _put(folder: IndexFolder, build: Build, part: str) -> list[tuple[str, str]]:
-    messages: list[tuple[str, str]] = []
-    for name, data in build.files(part, lambda level, text: messages.append((level, text))):
-        folder.put(name, data)
-    return messages
