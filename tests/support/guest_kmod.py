@@ -30,7 +30,9 @@ DEBIAN = (
 _RUN_OURS = """
 import contextlib, io, json, os, sys
 sys.path.insert(0, {package!r})
+from lkm.cli import refusal
 from lkm.cli.main import run
+refusal.because = lambda *_: None  # the doctor's libraries are not in the guest
 results = []
 for words in json.loads(sys.argv[1]):
     out, err = io.TextIOWrapper(io.BytesIO()), io.TextIOWrapper(io.BytesIO())
@@ -122,7 +124,13 @@ def run_ours(kernel: KernelFiles, tree: Path, config: str, commands: list[str]) 
         machine = virtual_machine(opened.syscalls)
         _prepare(machine, tree, config)
         needed = [f"lkm.cli.commands.{tool}" for tool in TOOLS]
-        needed += ["lkm.cli.main", "lkm.kernel.open", "lkm.kernel.live", "json", "io"]
+        needed += [
+            "lkm.cli.main",
+            "lkm.kernel.open",
+            "lkm.kernel.live",
+            "lkm.module.*",
+            "lkm.tree.*",
+        ]
         machine.push_imports(needed)
         words = [_words(command, opened.release) for command in commands]
         code = _RUN_OURS.format(package=guest.GUEST_PACKAGE)

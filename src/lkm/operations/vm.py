@@ -117,7 +117,7 @@ def shell_command(machine: VirtualMachine, *, python: bool = False) -> tuple[str
         machine.push_program(os.path.realpath(busybox), _BUSYBOX)
         machine.run(_BUSYBOX, "--install", "-s", "/bin")
         return ("/bin/sh", "-i")
-    machine.push_imports(("lkm.kernel.kernel", "lkm.kernel.live"))
+    machine.push_imports(("lkm.kernel.kernel", "lkm.kernel.live", "lkm.module.*"))
     machine.put("/lkm/prompt.py", _PROMPT.format(package=guest.GUEST_PACKAGE).encode())
     return (guest.interpreter(), "-ISqi", "/lkm/prompt.py")
 

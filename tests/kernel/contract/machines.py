@@ -36,7 +36,9 @@ def check_on(machine: str, check: str, kernel: KernelFiles) -> None:
 def _check_inside(check: str, kernel: KernelFiles) -> None:
     with open_kernel(f"vm:{kernel.release}") as opened:
         machine = virtual_machine(opened.syscalls)
-        machine.push_imports(["tests.kernel.contract.checks"], [str(_TESTS)])
+        machine.push_imports(
+            ["tests.kernel.contract.checks", "lkm.kernel.live", "lkm.module.*"], [str(_TESTS)]
+        )
         for source in SOURCES.glob("*.c"):
             machine.push(built(source.stem, kernel), f"{_FOLDER}/{source.stem}.ko")
         done = machine.run(guest.interpreter(), "-ISc", _IN_GUEST, check)

@@ -42,10 +42,13 @@ main()
 """
 
 _LIST_FILES = """
-import importlib, os, sys, traceback
+import contextlib, importlib, os, pkgutil, sys, traceback
 sys.path[:0] = {folders!r}
 for name in {modules!r}:
-    importlib.import_module(name)
+    module = importlib.import_module(name.removesuffix(".*"))
+    for found in pkgutil.iter_modules(module.__path__) if name.endswith(".*") else ():
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module.__name__ + "." + found.name)
 try:
     raise ValueError
 except ValueError:
@@ -160,7 +163,9 @@ def guest_path(path: str) -> str:
 def imported_files(modules: Sequence[str], folders: Sequence[str] = ()) -> list[str]:
     """Ask the interpreter which files it reads to import ``modules``, compiled forms included.
 
-    ``folders`` are searched besides its own and that of this package.
+    ``package.*`` stands for all modules of a package that need no more than this interpreter: for
+    what is imported only when it is used. ``folders`` are searched besides its own and that of
+    this package.
     """
     places = [str(_PACKAGE.parent), *folders]
     code = _LIST_FILES.format(folders=places, modules=list(modules))
