@@ -24,6 +24,7 @@ from lkm.kernel.kernel import Kernel
 from lkm.module import signature
 from lkm.operations import doctor, targets
 from lkm.operations.explanation import first_finding
+from lkm.operations.log_explanation import explain_log
 from tests.doctor import mutations, reality
 from tests.doctor.mutations import Module
 from tests.doctor.test_rows import field, stripped, tampered, trailer, wrong_crc
@@ -196,7 +197,7 @@ def test_the_namespace_is_imported(kernel: Kernel, tmp_path: Path) -> None:
     path = project(tmp_path / "p", "importer", source=source)
     with pytest.raises(AssertionError) as failed:
         build(path)  # modpost sees it before the kernel can
-    told = doctor.explain_log(str(failed.value))[0].finding
+    told = explain_log(str(failed.value))[0].finding
     assert told.name == "namespace"
     line = re.search(r"MODULE_IMPORT_NS\(\w+\);", told.fixes[0].text)
     assert line is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import struct
 from dataclasses import dataclass
 
 from lkm.doctor.target import Target
@@ -11,6 +12,11 @@ from lkm.module import signature
 from lkm.module.image import ModuleImage
 from lkm.module.licence import is_gpl_compatible
 from lkm.module.signature import Signature
+
+ELF64_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+ELF64_SECTION = struct.Struct("<IIQQQQIIQQ")
+SectionRow = tuple[int, int, int, int, int, int, int, int, int, int]
+"""``struct elf64_shdr``: name, type, flags, address, offset, size, link, info, …"""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,14 @@ class Case:
         """How many bytes are left to look at after the kernel took the signature off."""
         found = self.signature
         return len(self.data) if found is None else found.content_length
+
+    @functools.cached_property
+    def section_rows(self) -> list[SectionRow]:
+        """The section headers as numbers, of a file whose header says where they are."""
+        (offset,) = struct.unpack_from("<Q", self.data, 0x28)
+        (count,) = struct.unpack_from("<H", self.data, 0x3C)
+        table = self.data[offset : offset + count * ELF64_SECTION.size]
+        return list(ELF64_SECTION.iter_unpack(table))
 
     @functools.cached_property
     def has_versions(self) -> bool:

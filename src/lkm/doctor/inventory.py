@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,12 @@ class _Document(msgspec.Struct):
 
 def encode(target: Target) -> bytes:
     """Return ``target`` as the bytes of a JSON document."""
-    return msgspec.json.encode(_Document(SCHEMA, target)) + b"\n"
+    image = replace(target.image, exports=dict(target.image.exports))
+    tree = target.tree
+    if tree is not None:
+        tree = replace(tree, offers={name: tree.offers[name] for name in tree.offers})
+    document = _Document(SCHEMA, replace(target, image=image, tree=tree))
+    return msgspec.json.encode(document) + b"\n"
 
 
 def read(path: Path) -> Target:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lkm.doctor.target import MACHINES, OPTIONS, ImageFacts, Offer, TreeFacts
+from lkm.doctor.offers import Offer
+from lkm.doctor.target import MACHINES, OPTIONS, ImageFacts, TreeFacts
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage
 from lkm.vmlinux import config

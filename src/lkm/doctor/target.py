@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lkm.doctor.offers import Offer
 from lkm.module.image import ModuleImage
 from lkm.module.licence import is_gpl_compatible
 from lkm.module.symbols import Export
@@ -37,19 +38,6 @@ OPTIONS = tuple(
     )
 )  # fmt: skip
 """The build options that loading depends on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """An exported symbol: ``owner`` is the module that has it, "" the kernel.
-
-    ``crc`` is ``None`` where there are no symbol versions, or they could not be read.
-    """
-
-    gpl: bool
-    namespace: str
-    crc: int | None
-    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +183,7 @@ def loaded_offers(loaded: Iterable[str], tree: TreeFacts | None) -> dict[str, Of
         return {}
     names = frozenset(loaded)
     found = {}
-    for symbol, offers in tree.offers.items():
+    for symbol, offers in tree.offers.items() if names else ():
         for one in offers:
             if one.owner in names:
                 found[symbol] = one

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from lkm.doctor.target import MACHINES, OPTIONS, ImageFacts, Offer
+from lkm.doctor.offers import KernelOffers
+from lkm.doctor.target import MACHINES, OPTIONS, ImageFacts
 from lkm.errors import LkmError
 from lkm.vmlinux.cache import FactStore
-from lkm.vmlinux.exports import KernelExport
 from lkm.vmlinux.image import VmlinuxImage, open_cached
 
 CHECKS: Mapping[str, bytes] = {
@@ -25,7 +25,7 @@ CHECKS: Mapping[str, bytes] = {
 
 One more, ``missing-checksum``, is told by the distribution."""
 
-_FACT = "doctor-4"
+_FACT = "doctor-5"
 
 
 class _Kept(msgspec.Struct):
@@ -36,6 +36,7 @@ class _Kept(msgspec.Struct):
     checks: list[str]
     struct_module: int | None
     keys: list[bytes]
+    exports: dict[str, tuple[bool, str, int | None]]
 
 
 def read_image(path: str | os.PathLike[str]) -> ImageFacts:
@@ -53,17 +54,12 @@ def read_image(path: str | os.PathLike[str]) -> ImageFacts:
         release=kept.release,
         vermagic=kept.vermagic,
         machine=kept.machine,
-        exports=kernel_offers(image.exports),
+        exports=KernelOffers(kept.exports),
         config=kept.config,
         checks=frozenset(kept.checks),
         struct_module=kept.struct_module,
         keys=tuple(kept.keys),
     )
-
-
-def kernel_offers(exports: tuple[KernelExport, ...]) -> dict[str, Offer]:
-    """Return the kernel's own exports as offers."""
-    return {export.name: Offer(export.gpl, export.namespace, export.crc) for export in exports}
 
 
 def _load(store: FactStore) -> _Kept | None:
@@ -93,6 +89,7 @@ def _read(image: VmlinuxImage) -> _Kept:
         checks=_checks(image, data),
         struct_module=_struct_module(image),
         keys=_builtin_keys(image),
+        exports={e.name: (e.gpl, e.namespace, e.crc) for e in image.exports},
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from lkm.doctor.offers import Offer
 from lkm.doctor.target import (
     ImageFacts,
     Loaded,
-    Offer,
     Policy,
     Target,
     TreeFacts,

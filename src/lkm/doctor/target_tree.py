@@ -15,7 +15,8 @@ from pathlib import Path
 import msgspec
 
 from lkm import files
-from lkm.doctor.target import Offer, TreeFacts
+from lkm.doctor.offers import Fields, TreeOffers
+from lkm.doctor.target import TreeFacts
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage, name_of
 from lkm.tree.config import Config, read_config
@@ -93,14 +94,14 @@ def _exports(path: str) -> list[tuple[str, bool, str, int | None]]:
         return []
 
 
-def _offers(entries: dict[str, _Entry]) -> dict[str, list[Offer]]:
-    offers: dict[str, list[Offer]] = {}
+def _offers(entries: dict[str, _Entry]) -> TreeOffers:
+    owners: dict[str, list[tuple[str, Fields]]] = {}
     for path, entry in entries.items():
         if entry.exports:
             owner = name_of(path)
             for name, gpl, namespace, crc in entry.exports:
-                offers.setdefault(name, []).append(Offer(gpl, namespace, crc, owner))
-    return offers
+                owners.setdefault(name, []).append((owner, (gpl, namespace, crc)))
+    return TreeOffers(owners)
 
 
 def _builtin(directory: str) -> frozenset[str]:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from lkm.doctor import log
 from lkm.doctor.case import Case
 from lkm.doctor.causes import format, permission, state, tree
-from lkm.doctor.finding import Evidence, Finding, Severity
+from lkm.doctor.finding import Finding, Severity
 from lkm.doctor.judge import Judgement, Verdict, case_for, judge
-from lkm.doctor.log import Explanation
-from lkm.doctor.log_rules import RULES
 from lkm.doctor.target import Target, nearest
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage, name_of
-from lkm.operations import symbol_history
 from lkm.operations.targets import Opened, Where, open_target
 from lkm.tree import kernels
 from lkm.tree.plan import Reason, Step, StepKind
-from lkm.tree.resolver import Resolver
 
-__all__ = ["Examination", "Opened", "Where", "examine", "explain_log", "open_target"]
+if TYPE_CHECKING:
+    from lkm.tree.resolver import Resolver
+
+__all__ = ["Examination", "Opened", "Where", "examine", "open_target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +113,8 @@ def _enriched(judgement: Judgement, target: Target) -> Judgement:
     """Add to each symbol nobody exports where it is, or was, exported."""
     if not any(finding.name == "unknown-symbol" for finding in judgement.findings):
         return judgement
+    from lkm.operations import symbol_history  # looks into other kernels; rarely needed
+
     history = symbol_history.History(target)
     findings = tuple(map(history.enriched, judgement.findings))
     # A refused load's decisive finding is the first of its findings.
@@ -213,6 +214,8 @@ def _not_found(name: str, target: Target) -> Examined:
     elif module in facts.modules:
         finding = tree.not_indexed(module, facts.modules[module], target.release)
     else:
+        from lkm.operations import symbol_history
+
         finding = tree.not_found(
             name,
             facts.directory,
@@ -222,28 +225,3 @@ def _not_found(name: str, target: Target) -> Examined:
         )
     judgement = _alone(module, "", target, finding)
     return Examined(module, "", Reason.REQUESTED, "", judgement)
-
-
-def explain_log(text: str, opened: Opened | None = None) -> tuple[Explanation, ...]:
-    """Return the causes that a kernel log or a pasted error shows.
-
-    With a target, a tool's line that could mean several things is settled by judging the module
-    it names, where its file is known.
-    """
-    found = log.explain(text, RULES)
-    if opened is None:
-        return found
-    return tuple(_settled(each, opened) if each.general else each for each in found)
-
-
-def _settled(each: Explanation, opened: Opened) -> Explanation:
-    module = each.finding.module
-    if not module or opened.target.tree is None or module not in opened.target.tree.modules:
-        return each
-    examination = examine(module, (), opened)
-    for step in examination.steps:
-        for finding in step.judgement.findings:
-            if finding.severity is Severity.FATAL and finding.errno == each.finding.errno:
-                line = Evidence("the log says", each.text, f"line {each.line}")
-                return replace(each, finding=finding.with_evidence(line), general=False)
-    return each

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lkm.doctor.compatibility import Cell, Distance, Row, row
-from lkm.doctor.target import Offer, Target, offers_of
+from lkm.doctor.offers import Offer
+from lkm.doctor.target import Target, offers_of
 from lkm.doctor.target_tree import module_files
 from lkm.errors import FormatError, NotFoundError, missing_extra
 from lkm.module.image import ModuleImage

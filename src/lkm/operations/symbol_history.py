@@ -8,7 +8,8 @@ import os
 from collections.abc import Mapping
 
 from lkm.doctor.finding import Evidence, Finding
-from lkm.doctor.target import Offer, Target, nearest
+from lkm.doctor.offers import Offer
+from lkm.doctor.target import Target, nearest
 from lkm.doctor.target_image import read_image
 from lkm.doctor.target_tree import tree_of
 from lkm.errors import LkmError

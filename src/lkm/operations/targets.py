@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lkm.doctor import inventory
-from lkm.doctor.symvers import read_headers
 from lkm.doctor.target import ImageFacts, Policy, Target, TreeFacts
 from lkm.doctor.target_image import read_image
-from lkm.doctor.target_kernel import kernel_blacklist, read_kernel
 from lkm.doctor.target_tree import read_tree
 from lkm.errors import FormatError, NotFoundError, UnsupportedError
-from lkm.kernel.kernel import Kernel
-from lkm.kernel.open import open_kernel
 from lkm.module.image import ModuleImage
 from lkm.tree import kernels
 from lkm.tree.config import COMMAND_LINE
-from lkm.tree.indexes import Indexes
 from lkm.tree.kernels import KnownKernel
-from lkm.tree.resolver import Resolver
 from lkm.tree.root import Root, find_root
+
+# What one kind of target needs is imported where that kind is opened: `lkm doctor FILE` is to
+# answer in a quarter of a second, most of which is imports.
+if TYPE_CHECKING:
+    from lkm.kernel.kernel import Kernel
+    from lkm.tree.resolver import Resolver
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ def open_target(where: Where) -> Opened:
     Raises NotFoundError where there is no such kernel here, or nothing to know its symbols by.
     """
     if where.inventory:
+        from lkm.doctor import inventory
+
         return Opened(inventory.read(Path(where.inventory)), f"read from {where.inventory}")
     if where.kernel:
         return _running(where.kernel)
@@ -75,6 +77,8 @@ def of_kernel(kernel: Kernel, known: KnownKernel, *, host_files: bool = False) -
 
     ``host_files``: it is this machine's, so its command line takes part in the configuration.
     """
+    from lkm.doctor.target_kernel import read_kernel
+
     root = Root(known.root, known.release)
     command_line = COMMAND_LINE if host_files else ""
     tree = read_tree(root, command_line=command_line) if known.modules is not None else None
@@ -92,6 +96,8 @@ def of_running(kernel: Kernel) -> Opened:
 
 
 def _running(where: str) -> Opened:
+    from lkm.kernel.open import open_kernel
+
     with open_kernel(where) as kernel:
         return of_running(kernel)
 
@@ -168,25 +174,15 @@ def _image(known: KnownKernel, tree: TreeFacts | None) -> ImageFacts:
             f"the image of kernel {known.release} cannot be read, and its headers are not here",
             hint=f"fetch a copy: lkm kernels fetch {known.release}",
         )
+    from lkm.doctor.symvers import read_headers
+
     return read_headers(known.headers, known.release, tree)
 
 
 def _resolver(root: Root, tree: TreeFacts | None) -> Resolver | None:
     if tree is None or not os.path.exists(os.path.join(tree.directory, "modules.dep")):
         return None
+    from lkm.tree.indexes import Indexes
+    from lkm.tree.resolver import Resolver
+
     return Resolver(root, tree.config, Indexes(tree.directory))
-
-
-def with_command_line(target: Target, text: str) -> Target:
-    """Return a target at rest as it would be, booted with ``text`` on its command line."""
-    words = text.split()
-    policy = replace(
-        target.policy,
-        enforce=target.policy.enforce or "module.sig_enforce" in (w.split("=")[0] for w in words),
-        lockdown=next(
-            (word.partition("=")[2] for word in words if word.startswith("lockdown=")),
-            target.policy.lockdown,
-        ),
-        blacklist=target.policy.blacklist | kernel_blacklist(text),
-    )
-    return replace(target, policy=policy)

@@ -11,7 +11,6 @@ from lkm.cli.output import print_json
 from lkm.cli.reading import read_log
 from lkm.cli.target_options import target_options
 from lkm.doctor.finding import Severity
-from lkm.doctor.log import with_line
 from lkm.errors import UsageError
 from lkm.operations import doctor
 from lkm.operations.doctor import Examination, Examined, Where
@@ -65,9 +64,11 @@ def command(
 
 
 def _explain(log: str, where: Where | None, as_json: bool) -> int:
+    from lkm.operations.log_explanation import explain_log, with_line  # all the known messages
+
     text = read_log(log)
     opened = doctor.open_target(where) if where else None
-    found = doctor.explain_log(text, opened)
+    found = explain_log(text, opened)
     if as_json:
         print_json("doctor-log", explanations=found)
     elif not found:

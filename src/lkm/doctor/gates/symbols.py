@@ -13,7 +13,7 @@ from errno import ENOEXEC
 from lkm.doctor.case import Case
 from lkm.doctor.causes import symbols
 from lkm.doctor.finding import Finding, Severity
-from lkm.doctor.target import Offer
+from lkm.doctor.offers import Offer
 from lkm.module.elf import SHN_ABS, SHN_COMMON, SHN_UNDEF, Binding, ElfFile, Symbol
 
 _SHN_LIVEPATCH = 0xFF20
