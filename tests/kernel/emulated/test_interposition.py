@@ -58,7 +58,9 @@ def test_each_allocation_can_be_made_to_fail(machine: EmulatedMachine, number: i
     assert watched.leaks() == ()
 
 
-def test_a_module_that_does_not_check_its_allocation_oopses(machine: EmulatedMachine) -> None:
+def test_freeing_null_is_no_fault_of_a_module_whose_allocation_failed(
+    machine: EmulatedMachine,
+) -> None:
     # kfree(NULL) is fine, so a module that frees twice without checking survives a failure.
     watched, error = run(machine, "double_free", fail=1)
     assert error is None
@@ -107,7 +109,9 @@ def test_double_free_is_caught(machine: EmulatedMachine) -> None:
     assert fault.freed.offset < fault.caller.offset
 
 
-@pytest.mark.parametrize("name", ["hello", "allocates", "exporter", "params", "busy"])
+@pytest.mark.parametrize(
+    "name", ["hello", "allocates", "reallocates", "exporter", "params", "busy"]
+)
 def test_guards_say_nothing_of_modules_that_do_nothing_wrong(
     machine: EmulatedMachine, name: str
 ) -> None:
@@ -164,6 +168,19 @@ def test_a_module_of_the_distribution_under_trace_and_guard(series: str) -> None
     assert watched.leaks() == ()
     assert watched.faults == ()
     machine.shut_down()
+
+
+def test_a_module_can_be_watched_through_several_loads(machine: EmulatedMachine) -> None:
+    image = ModuleImage.open(built("allocates"))
+    kernel = Kernel(machine)
+    for _ in range(3):
+        watched = machine.interpose(image, guard=True)
+        for turn in (1, 2):
+            kernel.load(image)
+            kernel.unload("allocates")
+            assert len(watched.allocations) == 4 * turn
+        assert watched.leaks() == ()
+        assert watched.faults == ()
 
 
 def test_rewind_ends_an_interposition(machine: EmulatedMachine) -> None:

@@ -56,6 +56,7 @@ FREES = {
 SLAB_FREES = frozenset({"kfree", "kfree_sensitive", "kvfree"})
 DEFERRED_FREE = "kvfree_call_rcu"
 REALLOCATE = "krealloc"
+SIZES = frozenset({"ksize", "__ksize"})
 
 _SIZE_NAMES = ("size", "len", "new_size")
 _FLAGS_NAMES = ("flags", "gfp", "gfpflags", "gfp_flags", "gfp_mask")

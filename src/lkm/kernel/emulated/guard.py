@@ -22,6 +22,9 @@ from lkm.kernel.emulated.processor import Processor
 _ORDER = 10
 BLOCK = PAGE << _ORDER
 _BLOCKS = 4
+TABLES = _BLOCKS * BLOCK // (2 << 20)
+"""Page tables that a heap takes."""
+
 _LARGE_PAGE, _LARGE_SHIFT = 2 << 20, 21
 _FRAME = 0xFFFFFFFFFF000
 _FRESH, _FREED = 0x6B, 0x6C
@@ -78,7 +81,7 @@ class GuardHeap:
         self._blocks = blocks
         self._entries: dict[int, tuple[int, int]] = {}
         for index, block in enumerate(blocks):
-            self._split(block, tables + index * (BLOCK // _LARGE_PAGE + 1) * PAGE)
+            self._split(block, tables + index * TABLES // _BLOCKS * PAGE)
         self.flush()
 
     def owns(self, address: int) -> bool:

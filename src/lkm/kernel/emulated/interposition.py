@@ -9,11 +9,12 @@ the kernel's functions themselves, whoever calls them.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from dataclasses import replace
 
 from unicorn import x86_const as x86
 
-from lkm.kernel.emulated import allocators, call_sites, tracing
+from lkm.kernel.emulated import allocators, call_sites, tracing, workshop
 from lkm.kernel.emulated.allocators import Allocator
 from lkm.kernel.emulated.call_sites import CallSite
 from lkm.kernel.emulated.findings import Allocation, MemoryFault, Site, TracedCall
@@ -25,7 +26,6 @@ from lkm.kernel.emulated.processor import Processor
 from lkm.kernel.emulated.steering import Steering
 from lkm.kernel.emulated.tasks import FUNCTION_ARGUMENTS
 from lkm.kernel.emulated.tracing import Signatures
-from lkm.kernel.emulated.workshop import Workshop
 from lkm.module.image import ModuleImage
 from lkm.vmlinux.image import VmlinuxImage
 
@@ -40,8 +40,7 @@ _ZERO_SIZE_POINTER = 16
 class Interposition:
     """Watches one module from the moment it is loaded; made by ``EmulatedMachine.interpose``.
 
-    ``requested`` are the numbers of the allocations that fail. What is found can be read at any
-    time; it covers initialisation, all use, and the unloading.
+    What is found can be read at any time; it covers initialisation, all use, and the unloading.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Interposition:
         processor: Processor,
         kernel: VmlinuxImage,
         image: ModuleImage,
-        workshop: Workshop,
+        bench: workshop.Workshop,
         *,
         heap: GuardHeap | None = None,
         trace: bool = False,
@@ -57,7 +56,7 @@ class Interposition:
         self._processor = processor
         self._kernel = kernel
         self._image = image
-        self._workshop = workshop
+        self._workshop = bench
         self._heap = heap
         self._tracing = trace
         self._signatures = Signatures(kernel.btf)
@@ -119,7 +118,8 @@ class Interposition:
         self._steering.end()
         self._map = ModuleMap(self._image, module.sections)
         found = call_sites.find(self._image, self._map, self._processor.memory)
-        self._sites = [site for site in found if self._tracing or self._concerns(site.function)]
+        wanted = (site for site in found if self._tracing or self._concerns(site.function))
+        self._sites = list(itertools.islice(wanted, workshop.SIZE // _SLOT))
         start = self._workshop.attach()
         jumps = bytearray()
         for index, site in enumerate(self._sites):
@@ -137,7 +137,9 @@ class Interposition:
             self._watch_free(name, position)
 
     def _concerns(self, function: str) -> bool:
-        return self._allocator(function) is not None or function == allocators.DEFERRED_FREE
+        if function == allocators.DEFERRED_FREE or function in allocators.SIZES:
+            return True
+        return self._allocator(function) is not None
 
     def _allocator(self, function: str) -> Allocator | None:
         if function not in self._allocators:
@@ -177,6 +179,10 @@ class Interposition:
             self._allocate(call, found)
         elif call.function == allocators.DEFERRED_FREE:
             self._deferred_free()
+        elif call.function in allocators.SIZES and self._heap is not None:
+            size = self._heap.size_of(self._processor.register(FUNCTION_ARGUMENTS[0]))
+            if size is not None:
+                self._steering.leave(size)
 
     def _trace(self, call: CallSite) -> None:
         signature = self._signatures.of(call.function)
@@ -214,6 +220,9 @@ class Interposition:
             self._guarded(made, size, bool(flags & allocators.ZERO), rule)
             return
         old = read(FUNCTION_ARGUMENTS[0]) if rule.name == allocators.REALLOCATE else 0
+        if self._heap is not None and old and size and self._heap.size_of(old) is not None:
+            self._reallocate(made, old, size, rule)
+            return
         self._steering.on_return(lambda address: self._allocated(made, address, rule, old))
 
     def _guarded(self, made: Allocation, size: int, zeroed: bool, rule: Allocator) -> None:
@@ -224,6 +233,21 @@ class Interposition:
             self._steering.on_return(lambda at: self._allocated(made, at, rule, 0))
             return
         self._allocated(made, address, rule, 0)
+        self._steering.leave(address)
+
+    def _reallocate(self, made: Allocation, old: int, size: int, rule: Allocator) -> None:
+        """Do for a guarded object what krealloc does, which knows nothing of it."""
+        assert self._heap is not None
+        memory = self._processor.memory
+        address = self._heap.make(size, False, lambda at: replace(made, address=at))
+        if address is None:
+            self._steering.leave(0)
+            return
+        memory.write(address, memory.read(old, min(self._heap.size_of(old) or 0, size)))
+        damage = self._heap.free(old, made.site)
+        if damage is not None:
+            self._report(damage, made.site)
+        self._allocated(made, address, rule, old)
         self._steering.leave(address)
 
     def _allocated(self, made: Allocation, address: int, rule: Allocator, old: int) -> None:
@@ -285,6 +309,8 @@ class Interposition:
         found = self._map.site(address) if self._map else None
         if found is not None:
             return found
+        if address >= self._processor.layout.modules_start:
+            return Site(hex(address), 0)  # in a module that is not watched
         known = self._kernel.kallsyms.at(address)
         return Site(known[0].name, known[1]) if known else Site(hex(address), 0)
 

@@ -90,6 +90,8 @@ class EmulatedMachine(Syscalls):
         """Go back to the state of the snapshot: nothing that was done since then has happened."""
         self._end_interposition()
         self.session.rewind()
+        if self._workshop is not None:
+            self._workshop.rewound()
 
     def interpose(
         self,
@@ -127,14 +129,14 @@ class EmulatedMachine(Syscalls):
             self.session.restored.module_loads.listener = None
 
     def _guard_heap(self, alignment: int) -> GuardHeap:
-        from lkm.kernel.emulated.guard import GuardHeap, blocks
+        from lkm.kernel.emulated.guard import TABLES, GuardHeap, blocks
 
         assert self._workshop is not None
         symbols = self.image.kallsyms
         allocate = symbols.get("__get_free_pages") or symbols["get_free_pages_noprof"]
         got = blocks(self.session.call_kernel, allocate)
         processor = self.session.restored.processor
-        return GuardHeap(processor, got, self._workshop.tables, alignment)
+        return GuardHeap(processor, got, self._workshop.take_tables(TABLES), alignment)
 
     # Files
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import unicorn
 
-from lkm.kernel.emulated.memory import LARGE, PRESENT, WRITABLE, NotMapped
+from lkm.errors import UsageError
+from lkm.kernel.emulated.memory import LARGE, PAGE, PRESENT, WRITABLE, NotMapped
 from lkm.kernel.emulated.processor import Processor
 
 SIZE = 2 << 20
@@ -18,6 +19,7 @@ PHYSICAL = 1 << 32
 _ACCESSED_DIRTY_GLOBAL = 0x160
 _LARGE_SHIFT = 21
 _SLOTS = 256
+_FRAME = 0xFFFFFFFFFF000
 
 
 class Workshop:
@@ -26,6 +28,7 @@ class Workshop:
     def __init__(self, processor: Processor) -> None:
         self._processor = processor
         self.address = 0
+        self._tables_taken = 0
         processor.uc.mem_map(PHYSICAL, 2 * SIZE, unicorn.UC_PROT_ALL)
 
     def attach(self) -> int:
@@ -35,16 +38,25 @@ class Workshop:
         for slot in range(1, _SLOTS):
             self.address = start + slot * SIZE
             at, value = memory.slot(self.address, _LARGE_SHIFT)
-            if not value & PRESENT:
+            if not value & PRESENT or value & _FRAME == PHYSICAL:
                 entry = PHYSICAL | PRESENT | WRITABLE | LARGE | _ACCESSED_DIRTY_GLOBAL
                 self._processor.uc.mem_write(at, entry.to_bytes(8, "little"))
                 return self.address
         raise NotMapped(start)
 
-    @property
-    def tables(self) -> int:
-        """Physical memory for page tables of ours, ``SIZE`` bytes."""
-        return PHYSICAL + SIZE
+    def take_tables(self, count: int) -> int:
+        """Return physical memory for ``count`` page tables of ours, not used since the rewind."""
+        start = self._tables_taken
+        self._tables_taken += count * PAGE
+        if self._tables_taken > SIZE:
+            raise UsageError(
+                "guarded memory was asked for too often", hint="rewind the machine before"
+            )
+        return PHYSICAL + SIZE + start
+
+    def rewound(self) -> None:
+        """Know that nothing is mapped any more."""
+        self._tables_taken = 0
 
     def write(self, offset: int, data: bytes) -> None:
         """Write at an offset from the start."""
