@@ -99,6 +99,11 @@ def test_cache_that_cannot_be_written(
     assert not list(cache.glob("*/kallsyms"))
 
 
+def test_cache_that_cannot_be_made(vmlinuz: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/no/such/folder")
+    _check(open_cached(vmlinuz))
+
+
 def test_many_processes_on_one_empty_cache(vmlinuz: Path, cache: Path) -> None:
     script = (
         "import sys; from lkm.vmlinux.image import open_cached; image = open_cached(sys.argv[1]);"

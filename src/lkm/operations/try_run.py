@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from lkm.doctor.finding import name_of
 from lkm.errors import KernelDiedError, KernelError, LkmError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.uevent import UeventWatch
@@ -245,6 +246,6 @@ def _quoted(parameter: str) -> str:
 
 def _words(problem: OSError | LkmError) -> str:
     if isinstance(problem, OSError):
-        name = errno_names.errorcode.get(problem.errno or 0, "")
+        name = name_of(problem.errno or 0)
         return f"{problem.strerror or problem} ({name})" if name else str(problem)
     return str(problem)

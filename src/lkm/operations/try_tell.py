@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import errno as errno_names
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkm import taint
+from lkm.doctor.finding import name_of
 from lkm.errors import FormatError, KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord, parse_text
@@ -165,7 +165,7 @@ class Teller:
 
     def refusal(self, error: KernelError, causes: tuple[str, ...] = ()) -> None:
         """Tell that the kernel refused something, and why as far as that is known."""
-        name = errno_names.errorcode.get(error.errno, str(error.errno)) if error.errno else ""
+        name = name_of(error.errno)
         what = os.strerror(error.errno) if error.errno else ""
         self.emit(
             events.Refused(

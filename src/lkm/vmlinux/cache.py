@@ -22,10 +22,14 @@ class FactStore:
     """The folder of one kernel's facts; ``key`` names its content."""
 
     def __init__(self, key: str) -> None:
-        self.folder = files.cache_directory("vmlinux") / key
+        self.folder: Path | None = None
+        with contextlib.suppress(OSError):
+            self.folder = files.cache_directory("vmlinux") / key
 
     def load(self, name: str) -> bytes | None:
         """Return a fact's bytes, or ``None`` when it is not there or not whole."""
+        if self.folder is None:
+            return None
         try:
             header, _, body = (self.folder / name).read_bytes().partition(b"\n")
         except OSError:
@@ -34,6 +38,8 @@ class FactStore:
 
     def save(self, name: str, body: bytes) -> None:
         """Keep a fact; a cache that cannot be written (no space, read-only) is no error."""
+        if self.folder is None:
+            return
         with contextlib.suppress(OSError):
             if not self.folder.exists():
                 self.folder.mkdir(parents=True, exist_ok=True)
