@@ -21,6 +21,7 @@ from lkm.doctor.target_kernel import kernel_blacklist
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage
 from lkm.module.source import BytesSource
+from lkm.operations import doctor, targets
 from tests.doctor import reality
 from tests.support.kernels import kernel_files
 from tests.support.modules import built
@@ -142,3 +143,19 @@ def test_the_kernels_blacklist_is_the_last_one_given() -> None:
     assert kernel_blacklist("quiet module_blacklist=a,b") == {"a", "b"}
     assert kernel_blacklist("module_blacklist=a module_blacklist=c,d x") == {"c", "d"}
     assert kernel_blacklist("quiet") == frozenset()
+
+
+def test_who_asks_need_not_be_who_loads() -> None:
+    """An ordinary user is told of root, not refused; in a container, or after the fact, refused."""
+    path = str(built("hello"))
+    user = targets.Opened(replace(TARGET, policy=Policy(capable=False)), "here")
+    found = doctor.examine(path, (), user)
+    assert found.loads
+    assert found.why == "here; loading it takes root"
+    tried = doctor.examine(path, (), user, as_caller=True)
+    assert tried.decisive is not None
+    assert (tried.decisive.name, tried.decisive.errno_name) == ("no-capability", "EPERM")
+    boxed = Policy(capable=False, container="docker")
+    inside = doctor.examine(path, (), targets.Opened(replace(TARGET, policy=boxed), "here"))
+    assert inside.decisive is not None
+    assert "docker" in inside.decisive.cause

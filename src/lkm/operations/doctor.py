@@ -51,13 +51,18 @@ class Examination:
     steps: tuple[Examined, ...]
 
 
-def examine(subject: str, parameters: Sequence[str], opened: Opened) -> Examination:
+def examine(
+    subject: str, parameters: Sequence[str], opened: Opened, *, as_caller: bool = False
+) -> Examination:
     """Judge the loading of ``subject``, a module's file or name, into a target.
 
     A file is loaded as insmod does, a name as modprobe does: with what it needs, its configured
-    options, and the rules of modprobe.d.
+    options, and the rules of modprobe.d. Who asks need not be who loads: outside a container,
+    want of the capability counts only with ``as_caller``.
     """
     text = " ".join(parameters)
+    if not as_caller:
+        opened = _as_root(opened)
     if is_file(subject):
         steps = [_file(subject, text, opened.target, Reason.REQUESTED)]
     else:
@@ -71,6 +76,14 @@ def examine(subject: str, parameters: Sequence[str], opened: Opened) -> Examinat
         decisive=decisive,
         steps=tuple(steps),
     )
+
+
+def _as_root(opened: Opened) -> Opened:
+    policy = opened.target.policy
+    if policy.capable is not False or policy.container:
+        return opened
+    target = replace(opened.target, policy=replace(policy, capable=None))
+    return replace(opened, target=target, why=f"{opened.why}; loading it takes root")
 
 
 def is_file(subject: str) -> bool:

@@ -50,6 +50,7 @@ def _judged(kernel: Kernel, path: str, parameters: str) -> Examination | None:
     """Judge the file; ``None`` where nothing here tells what the kernel exports."""
     try:
         opened = targets.of_running(kernel)
-        return doctor.examine(path, (parameters,) if parameters else (), opened)
+        words = (parameters,) if parameters else ()
+        return doctor.examine(path, words, opened, as_caller=True)
     except (LkmError, OSError):
         return None  # the log alone must do; a second error would only hide the first
