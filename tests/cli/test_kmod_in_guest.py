@@ -114,8 +114,7 @@ SCENARIOS: dict[str, tuple[str, list[str]]] = {
 
 # Each touches something the others do not; the whole list is for the long run.
 _SAMPLES = {
-    *("insmod-init-fails", "rmmod-held", "modprobe-deep", "modprobe-verbose", "modprobe-all"),
-    *("install-itself", "remove-holders", "softdep-post"),
+    *("rmmod-held", "modprobe-deep", "modprobe-all", "install-itself", "remove-holders"),
 }
 
 

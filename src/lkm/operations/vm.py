@@ -18,6 +18,7 @@ from lkm.kernel.vm.profile import NAME_PREFIX, QEMU
 from lkm.kernel.vm.store import StoredSnapshot
 
 _BUSYBOX = "/bin/busybox"
+_PROMPT_MODULES = ("lkm.kernel.kernel", "lkm.kernel.live", "lkm.module.*", "lzma", "zlib")
 _PROMPT = """
 import sys
 sys.path.insert(0, {package!r})
@@ -117,7 +118,7 @@ def shell_command(machine: VirtualMachine, *, python: bool = False) -> tuple[str
         machine.push_program(os.path.realpath(busybox), _BUSYBOX)
         machine.run(_BUSYBOX, "--install", "-s", "/bin")
         return ("/bin/sh", "-i")
-    machine.push_imports(("lkm.kernel.kernel", "lkm.kernel.live", "lkm.module.*"))
+    machine.push_imports(_PROMPT_MODULES)
     machine.put("/lkm/prompt.py", _PROMPT.format(package=guest.GUEST_PACKAGE).encode())
     return (guest.interpreter(), "-ISqi", "/lkm/prompt.py")
 
