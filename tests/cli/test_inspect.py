@@ -53,6 +53,7 @@ def test_modules_that_lie_side_by_side() -> None:
         "lkm_test_spaced_gpl",
     }
     assert groups[ProviderKind.NOBODY, ""] == {"lkm_test_absent"}
+    assert b"nobody (1, may be missing)" in lkm("inspect", modules.built("importer"))[1]
 
 
 def test_a_symbol_nobody_has() -> None:

@@ -160,7 +160,9 @@ def _symbol_summary(found: Inspection) -> Iterator[Block]:
     rows = []
     for provider in found.needs:
         names = tuple(symbol.name for symbol in provider.symbols)
-        rows.append((f"{_who(provider)} ({len(names)})", _worded(provider, _first(names, ", "))))
+        weak = ", may be missing" if all(symbol.weak for symbol in provider.symbols) else ""
+        label = f"{_who(provider)} ({len(names)}{weak})"
+        rows.append((label, _worded(provider, _first(names, ", "))))
     yield Pairs("Needs symbols of", tuple(rows))
     plain = tuple(export.name for export in found.offers if not export.gpl)
     for_gpl = tuple(export.name for export in found.offers if export.gpl)
