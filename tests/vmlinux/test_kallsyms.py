@@ -110,3 +110,10 @@ def test_no_table() -> None:
     with pytest.raises(NotFoundError) as caught:
         kallsyms.read_tables(random.Random(1).randbytes(1 << 20))
     assert "CONFIG_KALLSYMS" in caught.value.hint
+
+
+def test_many_token_tables_and_nothing_else() -> None:
+    tables = KallsymsTables(_symbols(300), "6.4").to_bytes()
+    start = tables.index(b"\0alloc\0")
+    with pytest.raises(NotFoundError):
+        kallsyms.read_tables(bytes(4 << 20) + tables[start:].ljust(4096, b"\0") * 500)

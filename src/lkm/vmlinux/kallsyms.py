@@ -27,8 +27,8 @@ _DIGITS = re.compile(rb"\x000\x001\x002\x003\x004\x005\x006\x007\x008\x009\x00")
 _TOKENS = 256
 _MARKED = 256  # every how manieth name has a marker
 _LONGEST_NAME = 2 * 1024
-_MOST_SYMBOLS = 4 << 20
-_TABLE_SPAN = 64 << 20
+_MOST_SYMBOLS = 1 << 20  # a debug kernel has some 400,000
+_MOST_TABLES = 4  # things that look like a token table; a kernel has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def read(kernel: Executable) -> Symbols:
 def read_tables(data: bytes, byte_order: str = "<", path: str = "") -> Symbols:
     """Return the symbols from the tables that are somewhere in ``data``."""
     order = _ByteOrder(byte_order)
-    for tables in _token_tables(data, order):
+    for tables in itertools.islice(_token_tables(data, order), _MOST_TABLES):
         names = _find_names(data, tables, order)
         if names is not None:
             return _decode(data, tables, names, order, path)
@@ -125,9 +125,9 @@ def _marker_tables(data: bytes, end: int, order: _ByteOrder) -> Iterator[tuple[i
         yield start
     for seqs in range(end & ~7, max(end - 3 * _MOST_SYMBOLS, 0), -8):
         count = -(-((end - seqs) // 3) // _MARKED)
-        for markers in (seqs - (4 * count + 7 & ~7),):
-            if markers > 0 and _is_marker_table(data, markers, count, order):
-                yield markers, count
+        markers = seqs - (4 * count + 7 & ~7)
+        if markers > 0 and _is_marker_table(data, markers, count, order):
+            yield markers, count
 
 
 def _markers_ending_at(data: bytes, end: int, order: _ByteOrder) -> tuple[int, int] | None:
