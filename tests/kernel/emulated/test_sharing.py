@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import resource
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lkm.kernel.emulated import open_machine
 from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.kernel import Kernel
 from tests.support.kernels import kernel_files
@@ -122,3 +124,16 @@ def resident() -> int:
     """Bytes of this process in memory now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+def test_machines_that_were_shut_down_leave_no_memory_behind() -> None:
+    def turn(count: int) -> None:
+        for _ in range(count):
+            with Kernel(open_machine(kernel_files().vmlinuz)) as kernel:
+                kernel.load(built("hello"))
+        gc.collect()
+
+    turn(3)
+    before = resident()
+    turn(12)
+    assert resident() - before < 24 << 20

@@ -6,6 +6,7 @@ same operations always see the same times.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import unicorn
@@ -54,10 +55,10 @@ class Devices:
     def __init__(self, state: DeviceState) -> None:
         self.state = state
 
-    def attach(self, uc: unicorn.Uc) -> None:
-        """Serve the ports of ``uc``."""
-        uc.hook_add(unicorn.UC_HOOK_INSN, self._in, None, 1, 0, x86.UC_X86_INS_IN)
-        uc.hook_add(unicorn.UC_HOOK_INSN, self._out, None, 1, 0, x86.UC_X86_INS_OUT)
+    def attach(self, hook: Callable[..., int]) -> None:
+        """Serve the ports; ``hook`` is the processor's."""
+        hook(unicorn.UC_HOOK_INSN, self._in, which=x86.UC_X86_INS_IN)
+        hook(unicorn.UC_HOOK_INSN, self._out, which=x86.UC_X86_INS_OUT)
 
     def advance(self) -> int:
         """Let one tick pass and return the vector of the timer's interrupt."""

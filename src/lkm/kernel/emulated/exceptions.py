@@ -38,10 +38,10 @@ class Exceptions:
         self.on_page_fault: Callable[[int, int], None] | None = None
         """Called with the address and the error code before a page fault is delivered."""
 
-    def attach(self) -> None:
-        """Take over what Unicorn raises."""
-        self._uc.hook_add(unicorn.UC_HOOK_INTR, self._raised)
-        self._uc.hook_add(unicorn.UC_HOOK_INSN_INVALID, self._invalid)
+    def attach(self, hook: Callable[..., int]) -> None:
+        """Take over what Unicorn raises; ``hook`` is the processor's."""
+        hook(unicorn.UC_HOOK_INTR, self._raised)
+        hook(unicorn.UC_HOOK_INSN_INVALID, self._invalid)
 
     @property
     def enabled(self) -> bool:

@@ -81,21 +81,35 @@ class Processor:
         self._blocks = 0
         self._spins = 0
         self._tick_due = False
-        self._attach(len(ram))
+        self._ram_size = len(ram)
+        self._hooks: set[int] = set()
+        self._attach()
 
-    def _attach(self, ram_size: int) -> None:
-        self.devices.attach(self.uc)
-        self.exceptions.attach()
+    def _attach(self) -> None:
+        self.devices.attach(self.hook)
+        self.exceptions.attach(self.hook)
         # Reads of device memory that nobody answers give ones, as on a PC bus.
-        self.uc.mmio_map(
-            ram_size, _DEVICE_SPACE_END - ram_size, _nothing_there, None, _ignored, None
-        )
+        size = _DEVICE_SPACE_END - self._ram_size
+        self.uc.mmio_map(self._ram_size, size, _nothing_there, None, _ignored, None)
         self.breakpoint(self.layout.symbols["emergency_restart"], _restarted)
         copy = self.layout.symbols.get("text_poke_copy")
         if copy is not None:
             self.breakpoint(copy, self._text_copied)
         start = self.layout.modules_start
-        self.uc.hook_add(unicorn.UC_HOOK_BLOCK, self._block, None, start, _ADDRESS_SPACE_END)
+        self.hook(unicorn.UC_HOOK_BLOCK, self._block, start, _ADDRESS_SPACE_END)
+
+    def hook(
+        self, kind: int, action: Callable[..., object], begin: int = 1, end: int = 0, which: int = 0
+    ) -> int:
+        """Add one of Unicorn's hooks, of all addresses when none are given; return a handle."""
+        handle: int = self.uc.hook_add(kind, action, None, begin, end, which)
+        self._hooks.add(handle)
+        return handle
+
+    def unhook(self, handle: int) -> None:
+        """Take a hook away."""
+        self._hooks.discard(handle)
+        self.uc.hook_del(handle)
 
     def breakpoint(self, address: int, action: Callable[[], None]) -> int:
         """Call ``action`` each time the processor comes to ``address``; return a handle.
@@ -106,8 +120,7 @@ class Processor:
         def hook(_uc: unicorn.Uc, _address: int, _size: int, _data: object) -> None:
             action()
 
-        handle: int = self.uc.hook_add(unicorn.UC_HOOK_CODE, hook, None, address, address)
-        return handle
+        return self.hook(unicorn.UC_HOOK_CODE, hook, address, address)
 
     def forget_code(self, address: int, size: int) -> None:
         """Drop what was translated from ``size`` bytes of code at a virtual address.
@@ -191,8 +204,11 @@ class Processor:
         uc.emu_stop()
 
     def close(self) -> None:
-        """Give the emulator's memory back."""
+        """Let go of the emulator, which otherwise lives on in the callbacks that it holds."""
         self._watchdog.end()
+        for handle in list(self._hooks):
+            self.unhook(handle)
+        self.uc.mem_unmap(self._ram_size, _DEVICE_SPACE_END - self._ram_size)
 
 
 def _restarted() -> None:

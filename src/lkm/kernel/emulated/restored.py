@@ -74,8 +74,10 @@ class Restored:
         return [layout.symbols["_text"] + offset for offset in changed]
 
     def close(self) -> None:
-        """Free the machine's memory."""
+        """Free the machine's memory; the emulator itself goes when Python collects its cycles."""
         self.processor.close()
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._ram.madvise(mmap.MADV_DONTNEED)
 
 
 def new_engine() -> unicorn.Uc:

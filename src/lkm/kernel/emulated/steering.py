@@ -26,9 +26,7 @@ class Steering:
             action(address)
 
         end = start + size - 1
-        self._hooks.append(
-            self._processor.uc.hook_add(unicorn.UC_HOOK_CODE, hook, None, start, end)
-        )
+        self._hooks.append(self._processor.hook(unicorn.UC_HOOK_CODE, hook, start, end))
         # What was translated before the hook does not call it.
         self._processor.forget_code(start, size)
 
@@ -60,7 +58,7 @@ class Steering:
     def end(self) -> None:
         """Take all hooks away."""
         for handle in self._hooks:
-            self._processor.uc.hook_del(handle)
+            self._processor.unhook(handle)
         self._hooks.clear()
         self._returns.clear()
         self._pending.clear()
