@@ -27,6 +27,10 @@ DEBIAN = (
     *("crc32c_generic", "8021q", "garp", "mrp", "stp", "llc"),
 )
 
+# Much is imported when it is used: all of these packages that needs no other package.
+_IMPORTS = [f"lkm.{name}.*" for name in ("cli", "kernel", "module", "operations", "tree")]
+_IMPORTS += [f"lkm.cli.commands.{tool}" for tool in TOOLS]
+
 _RUN_OURS = """
 import contextlib, io, json, os, sys
 sys.path.insert(0, {package!r})
@@ -123,15 +127,7 @@ def run_ours(kernel: KernelFiles, tree: Path, config: str, commands: list[str]) 
     with open_kernel(f"vm:{kernel.release}") as opened:
         machine = virtual_machine(opened.syscalls)
         _prepare(machine, tree, config)
-        needed = [f"lkm.cli.commands.{tool}" for tool in TOOLS]
-        needed += [
-            "lkm.cli.main",
-            "lkm.kernel.open",
-            "lkm.kernel.live",
-            "lkm.module.*",
-            "lkm.tree.*",
-        ]
-        machine.push_imports(needed)
+        machine.push_imports(_IMPORTS)
         words = [_words(command, opened.release) for command in commands]
         code = _RUN_OURS.format(package=guest.GUEST_PACKAGE)
         done = machine.run(guest.interpreter(), "-ISc", code, json.dumps(words))
