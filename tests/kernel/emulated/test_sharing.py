@@ -70,7 +70,9 @@ def test_of_eight_processes_one_boots_and_the_others_wait(
     cold_start: tuple[Path, list[Mapping[str, object]]],
 ) -> None:
     _, answers = cold_start
-    assert sorted(len(str(answer["notes"])) > 2 for answer in answers) == [False] * 7 + [True]
+    notes = [str(answer["notes"]) for answer in answers]
+    assert sum("booting" in text for text in notes) == 1
+    assert any("waiting" in text for text in notes)
 
 
 def test_all_of_them_see_the_same_kernel(

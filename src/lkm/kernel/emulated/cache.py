@@ -35,11 +35,12 @@ def key(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def obtain(name: str, build: Callable[[], Writer]) -> Snapshot:
+def obtain(name: str, build: Callable[[], Writer], waiting: Callable[[], None]) -> Snapshot:
     """Return the snapshot of that name; when there is none, boot one and keep it.
 
-    ``build`` is called in at most one process at a time and returns what writes the file. Without
-    room for it in the cache the snapshot lives in a temporary file of this process.
+    ``build`` is called in at most one process at a time and returns what writes the file;
+    ``waiting`` is called before waiting for another process that does. Without room for it in the
+    cache the snapshot lives in memory of this process.
     """
     try:
         folder = files.cache_directory("emulated")
@@ -51,7 +52,7 @@ def obtain(name: str, build: Callable[[], Writer]) -> Snapshot:
     found = _open(path)
     if found is not None:
         return found
-    with _lock(path):
+    with _lock(path, waiting):
         found = _open(path)
         return found if found is not None else _keep(path, build())
 
@@ -99,7 +100,7 @@ def _temporary(write: Writer) -> Snapshot:
 
 
 @contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
+def _lock(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the one lock for ``path`` among processes."""
     try:
         descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
@@ -109,7 +110,11 @@ def _lock(path: Path) -> Iterator[None]:
         yield
         return
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)

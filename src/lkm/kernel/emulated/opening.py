@@ -34,17 +34,21 @@ def open_machine(
     digest = hashlib.sha256(data).hexdigest()
     key = cache.key(_REVISION, unicorn.__version__, os.uname().machine, digest, text)
 
+    def tell(text: str) -> None:
+        if progress:
+            progress(text)
+
     def build() -> cache.Writer:
         # Only who boots pays for importing what knows images, types and patches.
         from lkm.kernel.emulated.first_boot import first_boot
         from lkm.vmlinux.image import open_cached
 
         image = open_cached(path)
-        if progress:
-            progress(f"booting {image.release} for the first time")
+        tell(f"booting {image.release} for the first time")
         return first_boot(image, data[:_BOOT_SECTOR], text)
 
-    machine = EmulatedMachine(cache.obtain(key, build), os.fspath(path))
+    snapshot = cache.obtain(key, build, lambda: tell("waiting for another process to boot it"))
+    machine = EmulatedMachine(snapshot, os.fspath(path))
     if root is not None:
         machine.answer_requests(_lazy_provider(root, machine.release))
     return machine
