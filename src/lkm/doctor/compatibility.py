@@ -25,7 +25,11 @@ class Distance(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One module on one kernel; ``reason`` is empty where it loads, ``errno`` 0."""
+    """One module on one kernel.
+
+    ``errno`` is what the kernel answers to loading it, 0 where it loads; then ``reason`` is empty,
+    but for a module the kernel has built in.
+    """
 
     release: str
     distance: Distance
@@ -67,10 +71,11 @@ def row(path: str, data: bytes, targets: Sequence[Target]) -> Row:
 
 
 def _cell(image: ModuleImage, payload: bytes, target: Target) -> Cell:
+    judgement = judge(Case(image, target, payload))
     if target.tree is not None and image.name in target.tree.builtin:
         reason = "it is built into that kernel"
-        return Cell(target.release, Distance.NEVER, reason, "built-in")
-    return cell_of(judge(Case(image, target, payload)), target.release)
+        return Cell(target.release, Distance.NEVER, reason, "built-in", judgement.errno)
+    return cell_of(judgement, target.release)
 
 
 def cell_of(judgement: Judgement, release: str) -> Cell:

@@ -60,7 +60,8 @@ def _on_kernel(rows: Sequence[Row], place: int, known: KnownKernel) -> Iterator[
 
 def _trial(kernel: Kernel, row: Row, place: int, tree: TreeFacts | None) -> Trial:
     cell = row.cells[place]
-    predicted = cell.distance is Distance.LOADS
+    built_in = cell.finding == "built-in" and not cell.errno
+    predicted = cell.distance is Distance.LOADS or built_in
     outcome, agrees = "loads", predicted
     try:
         missing = _load_needs(kernel, row.path, tree)
