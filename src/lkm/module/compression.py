@@ -6,6 +6,7 @@ kmod write is ``gzip -n``, ``xz --check=crc32 --lzma2=dict=1MiB`` and ``zstd``.
 
 from __future__ import annotations
 
+import threading
 from enum import Enum
 from typing import Any
 
@@ -107,9 +108,13 @@ def _unxz(data: bytes, limit: int) -> tuple[bytes, str]:
 
 def _unzstd(data: bytes, limit: int) -> tuple[bytes, str]:
     zstandard = _zstandard()
-    decoder = zstandard.ZstdDecompressor(max_window_size=MEMORY_LIMIT).decompressobj()
+    decompressor = _decompressor()
     pieces, size = [], 0
     try:
+        if 0 <= zstandard.frame_content_size(data) <= limit:
+            # The zstd program notes the size of a file it packs: at once is five times as fast.
+            return decompressor.decompress(data), ""
+        decoder = decompressor.decompressobj()
         # In small steps, for the decoder has no limit of its own: 1 KiB gives at most 32 MiB.
         for start in range(0, len(data), _ZSTD_STEP):
             pieces.append(decoder.decompress(data[start : start + _ZSTD_STEP]))
@@ -119,6 +124,17 @@ def _unzstd(data: bytes, limit: int) -> tuple[bytes, str]:
     except zstandard.ZstdError as error:
         return b"", str(error)
     return b"".join(pieces), _ending(decoder.eof and size <= limit, size, limit)
+
+
+def _decompressor() -> Any:
+    """Return this thread's decompressor, for making one takes as long as a small module."""
+    if not hasattr(_of_thread, "decompressor"):
+        zstandard = _zstandard()
+        _of_thread.decompressor = zstandard.ZstdDecompressor(max_window_size=MEMORY_LIMIT)
+    return _of_thread.decompressor
+
+
+_of_thread = threading.local()
 
 
 def _zstandard() -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from lkm.tree import depmod_output as output
 from lkm.tree.depmod_facts import Needs, TreeFacts
@@ -33,7 +33,7 @@ class Build:
         self.directory = directory
         self.facts = facts
         self._warn_twice = warn_twice
-        self.names = [os.fsencode(module_name(path)) for path in facts.paths]
+        self.names = _encoded(list(map(module_name, facts.paths)))
         self._owners = facts.owners()
 
     def files(self, part: str, report: Report) -> Files:
@@ -56,7 +56,7 @@ class Build:
         needs = Needs(self.directory, self.facts, self._owners)
         direct = needs.all()
         every = closure(direct, load_order(direct, needs.exact))
-        lines = output.dependency_lines([os.fsencode(p) for p in self.facts.paths], every)
+        lines = output.dependency_lines(_encoded(self.facts.paths), every)
         yield "modules.dep", output.dependency_text(lines)
         yield "modules.dep.bin", output.dependency_trie(self.names, lines, report)
 
@@ -98,3 +98,8 @@ class Build:
             place = f"could not open {name} at {self.directory}"
             report("WARNING", f"{place}: {error.strerror}")
             return None
+
+
+def _encoded(names: Sequence[str]) -> list[bytes]:
+    """Return file names as bytes; at once, for names hold no NUL."""
+    return os.fsencode("\0".join(names)).split(b"\0") if names else []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Iterable, Sequence
+from itertools import chain, count, islice, repeat
 
 from lkm.tree.depmod_order import Dependencies
 from lkm.tree.depmod_scan import Scanned, Signature, ended, iterate_versions, undefined_names
@@ -27,8 +28,10 @@ class KnownSymbols:
     def add(self, names: Iterable[bytes]) -> None:
         """Give the symbols not known yet the next numbers."""
         numbers = self.numbers
-        new = [name for name in dict.fromkeys(names) if name not in numbers]
-        numbers.update(zip(new, range(len(numbers), len(numbers) + len(new)), strict=True))
+        new = dict.fromkeys(names)
+        for name in numbers.keys() & new.keys():
+            del new[name]
+        numbers.update(zip(new, count(len(numbers)), strict=False))
         self._padded = {}
 
     def imported(self, versions: bytes, imports: bytes) -> array[int]:
@@ -79,29 +82,36 @@ class TreeFacts:
     @classmethod
     def gathered(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
         """Return the facts of a tree all of whose modules were read."""
-        facts = cls(KnownSymbols())
+        facts = cls.without_imports(paths, scanned)
+        known = facts.known
+        facts.imports = [known.imported(module[4], module[5]) for module, _ in scanned]
+        facts.exact = bytearray([not module[4] for module, _ in scanned])
+        return facts
+
+    @classmethod
+    def without_imports(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
+        """Return the facts of a tree, all but the imports."""
         exports = b"".join([module[3] for module, _ in scanned])
-        facts.known.add(exports.split(b"\0")[:-1])
-        for path, module in zip(paths, scanned, strict=True):
-            facts.append(path, module)
+        facts = cls(KnownSymbols(exports.split(b"\0")[:-1]))
+        facts.paths = list(paths)
+        facts.signatures = [signature for _, signature in scanned]
+        columns = map(list, zip(*[module for module, _ in scanned], strict=True))
+        if scanned:
+            facts.aliases, facts.softdeps, facts.weakdeps, facts.exports = islice(columns, 4)
+            facts.problems = [module[6] for module, _ in scanned]
         return facts
 
     def append(self, path: str, module: Scanned) -> None:
         """Add a module just read; what it exports must be known already."""
-        versions, imports = module[0][4:6]
-        self.add(path, module, self.known.imported(versions, imports), exact=not versions)
-
-    def add(self, path: str, module: Scanned, imports: array[int], *, exact: bool) -> None:
-        """Add a module whose imports have been looked up."""
-        (aliases, softdeps, weakdeps, exports, _, _, problem), signature = module
+        (aliases, softdeps, weakdeps, exports, versions, imports, problem), signature = module
         self.paths.append(path)
         self.signatures.append(signature)
         self.aliases.append(aliases)
         self.softdeps.append(softdeps)
         self.weakdeps.append(weakdeps)
         self.exports.append(exports)
-        self.imports.append(imports)
-        self.exact.append(exact)
+        self.imports.append(self.known.imported(versions, imports))
+        self.exact.append(not versions)
         self.problems.append(problem)
 
     def take(self, other: TreeFacts, place: int) -> None:
@@ -118,11 +128,9 @@ class TreeFacts:
 
     def owners(self) -> dict[bytes, int]:
         """Return which module exports each symbol: the last one that does."""
-        owners: dict[bytes, int] = {}
-        for module, exports in enumerate(self.exports):
-            if exports:
-                owners.update(dict.fromkeys(exports.split(b"\0")[:-1], module))
-        return owners
+        names = b"".join(self.exports).split(b"\0")[:-1]
+        modules = enumerate([exports.count(b"\0") for exports in self.exports])
+        return dict(zip(names, chain.from_iterable(repeat(m, n) for m, n in modules), strict=True))
 
 
 class Needs:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
-from lkm.tree.depmod_scan import Scanned, scan
+from lkm.tree.depmod_scan import Scanned, prepare, scan
 from lkm.tree.depmod_workers import Forked, Receive
 
 Progress = Callable[[int, int], None]
@@ -46,6 +46,7 @@ def gather(
     helpers = min(workers, _MOST, len(paths) // _ENOUGH) - 1
     if helpers < 1:
         return TreeFacts.gathered(paths, scan_all(directory, paths, progress)), None
+    prepare(paths)
     return _Team(directory, paths, progress, meanwhile).gather(helpers)
 
 
@@ -91,8 +92,8 @@ class _Team:
                 modules[number] = _public(own[number])
         for helper, found in zip(forked, theirs, strict=True):
             helper.send({n: modules[n] for n in modules if n not in found})
-        facts, known = self._without_imports(modules)
-        imports = {number: _imports(known, part) for number, part in own.items()}
+        facts = self._without_imports(modules)
+        imports = {number: _imports(facts.known, part) for number, part in own.items()}
         for helper in forked:
             imports.update(helper.result() or {})
         for helper in forked[1:]:
@@ -108,8 +109,8 @@ class _Team:
         own = self._read(lambda begun, total: None)
         public = {number: _public(scanned) for number, scanned in own.items()}
         yield public
-        facts, known = self._without_imports(public | receive())
-        yield {number: _imports(known, scanned) for number, scanned in own.items()}
+        facts = self._without_imports(public | receive())
+        yield {number: _imports(facts.known, scanned) for number, scanned in own.items()}
         if partner:
             yield self._meanwhile(facts)
 
@@ -121,14 +122,9 @@ class _Team:
             found[taken[0]] = scan(self._directory, chunk)
         return found
 
-    def _without_imports(self, modules: dict[int, list[Scanned]]) -> tuple[TreeFacts, KnownSymbols]:
+    def _without_imports(self, modules: dict[int, list[Scanned]]) -> TreeFacts:
         scanned = [module for number in range(len(modules)) for module in modules[number]]
-        exports = b"".join([facts[3] for facts, _ in scanned])
-        facts = TreeFacts(KnownSymbols(exports.split(b"\0")[:-1]))
-        nothing = array("I")
-        for path, module in zip(self._paths, scanned, strict=True):
-            facts.add(path, module, nothing, exact=False)
-        return facts, facts.known
+        return TreeFacts.without_imports(self._paths, scanned)
 
     def _add_imports(self, facts: TreeFacts, imports: dict[int, _Imports]) -> None:
         for number, (_, chunk) in enumerate(self._chunks):

@@ -14,6 +14,7 @@ import importlib
 import os
 from array import array
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from struct import Struct
 from struct import error as StructError
@@ -43,6 +44,7 @@ _ONE_BYTE = 256
 _PROGBITS, _SYMTAB, _STRTAB = 1 << 32, 2 << 32, 3 << 32
 VERSION_RECORD = 64
 iterate_versions = Struct("8x56s").iter_unpack  # struct modversion_info: a CRC, a padded name
+_EMPTY_ZSTD = bytes.fromhex("28b52ffd2000010000")
 _UNDEFINED = 1 << 48  # a symbol's first word is below it when its section index is 0
 
 
@@ -56,32 +58,37 @@ _NOT_USUAL = (_UnusualError, ValueError, IndexError, StructError, OverflowError)
 def scan(directory: str, paths: Sequence[str]) -> list[Scanned]:
     """Return the facts of the modules ``paths``, absolute or relative to ``directory``."""
     found = []
+    flags = os.O_RDONLY | os.O_CLOEXEC
     for path in paths:
         name = path if path[0] == "/" else f"{directory}/{path}"
         try:
-            scanned = _plain(name) if path.endswith(".ko") else _packed(name)
+            if not path.endswith(".ko"):
+                found.append(_packed(name))
+                continue
+            descriptor = os.open(name, flags)
+            try:
+                status = os.fstat(descriptor)
+                facts = _usual_facts(partial(os.pread, descriptor), status.st_size)
+            except _NOT_USUAL:
+                facts = careful().read_facts(name)
+            finally:
+                os.close(descriptor)
+            found.append((facts, (status.st_size, status.st_mtime_ns, status.st_ino)))
         except OSError as error:
-            scanned = (careful().unreadable(error), NO_SIGNATURE)
-        found.append(scanned)
+            found.append((careful().unreadable(error), NO_SIGNATURE))
     return found
+
+
+def prepare(paths: Sequence[str]) -> None:
+    """Import what packed modules need, before processes are forked that all would import it."""
+    if paths and paths[0].endswith(".ko.zst"):
+        with suppress(LkmError):  # reading them will tell
+            importlib.import_module("lkm.module.compression").decompress(_EMPTY_ZSTD)
 
 
 def signature(status: os.stat_result) -> Signature:
     """Return what tells a file from what it was before."""
     return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-def _plain(name: str) -> Scanned:
-    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        status = os.fstat(descriptor)
-        try:
-            facts = _usual_facts(partial(os.pread, descriptor), status.st_size)
-        except _NOT_USUAL:
-            facts = careful().read_facts(name)
-    finally:
-        os.close(descriptor)
-    return facts, signature(status)
 
 
 def _packed(name: str) -> Scanned:
@@ -206,8 +213,9 @@ def _exports(
     # There are namespaces among the names, or no CRCs at all.
     place = names.find(b"\0.strtab\0") + 1
     texts = _section(read, size, words, 8 * kinds.index(_STRTAB | place))
-    if b"\0__crc_" not in texts:
-        return exports
+    named = [text.partition(b"\0")[0] for text in texts.split(b"\0__crc_")[1:]]
+    if not named or len(named) * 4 == checksums:
+        return named or exports
     place = names.find(b"\0.symtab\0") + 1
     symbols = _section(read, size, words, 8 * kinds.index(_SYMTAB | place))
     return [

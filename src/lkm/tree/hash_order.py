@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable
+from itertools import chain
 
 MODULE_BUCKETS = 512
 SYMBOL_BUCKETS = 2048
@@ -19,11 +20,13 @@ def in_hash_order(keys: Iterable[bytes], buckets: int) -> list[bytes]:
     by_length: dict[int, list[bytes]] = {}
     for key in keys:
         by_length.setdefault(len(key), []).append(key)
-    placed: list[tuple[int, bytes]] = []
+    table: list[list[bytes]] = [[] for _ in range(buckets)]
     for length, same in by_length.items():
-        placed += zip(_Lanes(same, length).buckets(buckets), same, strict=True)
-    placed.sort()
-    return [key for _, key in placed]
+        for bucket, key in zip(_Lanes(same, length).buckets(buckets), same, strict=True):
+            table[bucket].append(key)
+    for entries in table:
+        entries.sort()
+    return list(chain.from_iterable(table))
 
 
 class _Lanes:
