@@ -12,8 +12,9 @@ from collections.abc import Callable
 import unicorn
 from unicorn import x86_const as x86
 
+from lkm.kernel.emulated.death import NotMapped, TripleFault
 from lkm.kernel.emulated.engine_context import Context
-from lkm.kernel.emulated.memory import Memory, NotMapped
+from lkm.kernel.emulated.memory import Memory
 
 INVALID_OPCODE, DOUBLE_FAULT, PAGE_FAULT = 6, 8, 14
 INTERRUPTS_ENABLED = 0x200
@@ -22,10 +23,6 @@ _INTERRUPT_GATE = 14
 _KERNEL_STACK_SEGMENT = 0x18
 _TRAP_FLAG, _NESTED_TASK = 0x100, 0x4000
 _IST_IN_TSS = 0x24
-
-
-class TripleFault(Exception):
-    """The double-fault handler itself cannot be reached: a real machine resets."""
 
 
 class Exceptions:

@@ -14,10 +14,11 @@ from lkm.kernel.emulated import arena as arenas
 from lkm.kernel.emulated import boot, cache, engine_context, layout, snapshot
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.arena import Arena, ArenaState
+from lkm.kernel.emulated.death import Died
 from lkm.kernel.emulated.devices import DeviceState
 from lkm.kernel.emulated.memory import PAGE
 from lkm.kernel.emulated.page_map import address_of
-from lkm.kernel.emulated.processor import Died, Processor
+from lkm.kernel.emulated.processor import Processor
 from lkm.kernel.emulated.restored import new_engine
 from lkm.kernel.emulated.snapshot import MachineState
 from lkm.kernel.emulated.system_calls import Number

@@ -17,9 +17,9 @@ from unicorn import x86_const as x86
 from lkm.kernel.emulated import allocators, call_sites, tracing, workshop
 from lkm.kernel.emulated.allocators import Allocator
 from lkm.kernel.emulated.call_sites import CallSite
+from lkm.kernel.emulated.death import NotMapped
 from lkm.kernel.emulated.findings import Allocation, MemoryFault, Site, TracedCall
 from lkm.kernel.emulated.guard import Damage, GuardHeap
-from lkm.kernel.emulated.memory import NotMapped
 from lkm.kernel.emulated.module_load import ComingModule
 from lkm.kernel.emulated.module_map import ModuleMap
 from lkm.kernel.emulated.processor import Processor

@@ -10,20 +10,14 @@ import struct
 import unicorn
 from unicorn import x86_const as x86
 
+from lkm.kernel.emulated.death import NotMapped
+
 PAGE = 4096
 PRESENT, WRITABLE, LARGE = 1, 2, 0x80
 _FRAME = 0xFFFFFFFFFF000
 _SHIFTS = (39, 30, 21, 12)
 _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 MASK = 2**64 - 1
-
-
-class NotMapped(Exception):
-    """A virtual address that no page table maps."""
-
-    def __init__(self, address: int) -> None:
-        super().__init__(f"{address:#x} is not mapped")
-        self.address = address
 
 
 class Memory:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from unicorn import x86_const as x86
 
-from lkm.kernel.emulated.memory import NotMapped
+from lkm.kernel.emulated.death import NotMapped
 from lkm.kernel.emulated.patches import of_text
 from lkm.kernel.emulated.processor import Processor
 

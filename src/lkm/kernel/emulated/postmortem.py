@@ -9,8 +9,9 @@ from __future__ import annotations
 import unicorn
 from unicorn import x86_const as x86
 
-from lkm.kernel.emulated.memory import MASK, NotMapped
-from lkm.kernel.emulated.processor import Died, Processor
+from lkm.kernel.emulated.death import Died
+from lkm.kernel.emulated.memory import MASK
+from lkm.kernel.emulated.processor import Processor
 from lkm.kernel.emulated.tasks import FUNCTION_ARGUMENTS
 
 _SCRATCH, _LINE, _ITERATOR, _LENGTH = 0x1000, 1024, 0, 256
@@ -25,7 +26,7 @@ def log(processor: Processor, stack: int) -> tuple[str, ...]:
     """
     try:
         return tuple(_lines(processor, stack))
-    except (unicorn.UcError, NotMapped, Died):
+    except (unicorn.UcError, Died):
         return ()
 
 
@@ -35,7 +36,7 @@ def symbol(processor: Processor, stack: int, address: int) -> str:
     try:
         _call(processor, base, processor.layout.symbols["sprint_symbol"], base, address)
         return processor.memory.string(base).decode("utf-8", "replace")
-    except (unicorn.UcError, NotMapped, Died):
+    except (unicorn.UcError, Died):
         return hex(address)
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import unicorn
 from unicorn import x86_const as x86
 
+from lkm.kernel.emulated.death import Died, Restarted
 from lkm.kernel.emulated.devices import HERTZ, TICK, Devices, DeviceState
 from lkm.kernel.emulated.engine_context import Context, ContextLayout
-from lkm.kernel.emulated.exceptions import Exceptions, TripleFault
+from lkm.kernel.emulated.exceptions import Exceptions
 from lkm.kernel.emulated.layout import KernelLayout
 from lkm.kernel.emulated.memory import PAGE, Memory
 from lkm.kernel.emulated.patches import HALT
@@ -24,18 +25,6 @@ _ADDRESS_SPACE_END = 0xFFFFFFFFFF000000
 _NOTHING_THERE = 0xFFFFFFFFFFFFFFFF
 _DEVICE_SPACE_END = 1 << 32
 _MOST_TEXT = 1 << 20
-
-
-class Died(Exception):
-    """The kernel will not go on: it restarted, hung, or met a limit of the emulator."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class Restarted(Died):
-    """The kernel called emergency_restart, as it does after a panic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +168,6 @@ class Processor:
             self.uc.emu_start(self.place, 0)
         except unicorn.UcError as error:
             raise Died(f"the emulator gave up: {error}") from error
-        except TripleFault:
-            raise Died("a triple fault: the double-fault handler faulted") from None
         finally:
             self._watchdog.disarm()
         if self._watchdog.fired:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from unicorn import x86_const as x86
 
 from lkm.errors import LkmError
+from lkm.kernel.emulated.death import NotMapped
 from lkm.kernel.emulated.findings import Argument
-from lkm.kernel.emulated.memory import MASK, NotMapped
+from lkm.kernel.emulated.memory import MASK
 from lkm.kernel.emulated.processor import Processor
 from lkm.kernel.emulated.tasks import FUNCTION_ARGUMENTS
 from lkm.vmlinux.btf import Btf, Kind

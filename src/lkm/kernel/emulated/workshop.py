@@ -9,7 +9,8 @@ from __future__ import annotations
 import unicorn
 
 from lkm.errors import UsageError
-from lkm.kernel.emulated.memory import LARGE, PAGE, PRESENT, WRITABLE, NotMapped
+from lkm.kernel.emulated.death import NotMapped
+from lkm.kernel.emulated.memory import LARGE, PAGE, PRESENT, WRITABLE
 from lkm.kernel.emulated.processor import Processor
 
 SIZE = 2 << 20
