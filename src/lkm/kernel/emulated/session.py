@@ -88,8 +88,9 @@ class Session:
         if status & _SIGNAL_MASK:
             self.restored.tasks.forget(pid)
             return Outcome(signal=status & _SIGNAL_MASK)
-        (result,) = results
-        return Outcome(errno=-result) if result < 0 else Outcome(result)
+        if not results:
+            raise KernelDiedError(number.name.lower(), "its task ended without coming back from it")
+        return Outcome(errno=-results[0]) if results[0] < 0 else Outcome(results[0])
 
     @contextlib.contextmanager
     def copied(self, data: bytes) -> Iterator[int]:
