@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lkm.module.compression import Compression, compress
+from lkm.tree import kernels
 from lkm.tree.index_file import IndexFile
 from tests.support.kernels import KernelFiles, kernel_files
 from tests.support.trees import (
@@ -73,6 +74,29 @@ def test_other_kernels(other: KernelFiles, tmp_path: Path) -> None:
     linked_tree(other, tmp_path)
     ours = same(tmp_path, other.release)
     assert len(ours["modules.dep"].splitlines()) > 500
+
+
+@pytest.mark.full
+def test_another_architecture(tmp_path: Path) -> None:
+    arm64 = kernels.fetch("arm64", architecture="arm64")
+    linked_tree(KernelFiles(arm64.release, arm64.root), tmp_path)
+    ours = same(tmp_path, arm64.release)
+    assert len(ours["modules.dep"].splitlines()) > 3000
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("compression", [Compression.XZ, Compression.ZSTD])
+def test_the_whole_kernel_compressed(
+    kernel: KernelFiles, tmp_path: Path, compression: Compression
+) -> None:
+    folder = linked_tree(kernel, tmp_path)
+    (folder / "kernel").unlink()
+    for path in (kernel.modules / "kernel").rglob("*.ko"):
+        target = folder / path.relative_to(kernel.modules)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        packed = compress(path.read_bytes(), compression)
+        target.with_name(path.name + compression.suffix).write_bytes(packed)
+    same(tmp_path, kernel.release)
 
 
 @pytest.mark.parametrize("compression", [Compression.XZ, Compression.ZSTD, Compression.GZIP])
