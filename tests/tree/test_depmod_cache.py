@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lkm.tree.depmod import OUTPUTS, Outcome, Request, index_tree
+from lkm.tree.depmod import index_tree
+from lkm.tree.depmod_request import OUTPUTS, Outcome, Request
 from tests.support.kernels import KernelFiles
 from tests.support.trees import INPUTS, kmod_depmod, outputs
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from lkm import files
 from lkm.tree import depmod
-from lkm.tree.depmod import Outcome, Request
-from lkm.tree.depmod_gather import Progress
+from lkm.tree.depmod_request import Outcome, Progress, Request
 from lkm.tree.depmod_rules import DIRECTORIES, Report
 from lkm.tree.depmod_workers import processors
 from lkm.tree.names import EXTENSIONS

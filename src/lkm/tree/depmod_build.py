@@ -13,15 +13,6 @@ from lkm.tree.names import module_name
 
 Files = Iterator[tuple[str, bytes]]
 
-PARTS = {
-    "dependencies": ("modules.dep", "modules.dep.bin"),
-    "aliases": ("modules.alias", "modules.alias.bin"),
-    "symbols": ("modules.symbols", "modules.symbols.bin"),
-    "builtin": ("modules.builtin.bin", "modules.builtin.alias.bin"),
-    "small": ("modules.softdep", "modules.weakdep", "modules.devname"),
-}
-"""The parts of the work, in kmod's order, and the files each makes."""
-
 
 class Build:
     """The index files of one tree, made of its facts.

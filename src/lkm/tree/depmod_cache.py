@@ -14,13 +14,13 @@ import sys
 import time
 from array import array
 from binascii import crc32
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
-from lkm.tree.depmod_scan import NO_SIGNATURE, Signature, signature
+from lkm.tree.depmod_signature import Signature
+
+if TYPE_CHECKING:
+    from lkm.tree.depmod_facts import TreeFacts
 
 _FORMAT = 1
 _KEPT = 32  # trees; the ones not used for longest are forgotten
@@ -61,6 +61,11 @@ class Cache:
 
     def load_facts(self) -> tuple[int, TreeFacts] | None:
         """Return the facts the last run left, and their number."""
+        from lkm.tree.depmod_facts import (
+            KnownSymbols,
+            TreeFacts,
+        )  # not to see that all is as it was
+
         content = self._load(_FACTS)
         if content is None:
             return None
@@ -151,38 +156,3 @@ def _head(body: bytes | memoryview) -> bytes:
 
 
 _HEAD_SIZE = 4 * 8
-
-
-def file_signature(path: str) -> Signature | None:
-    """Return the signature of the file ``path``, ``None`` when there is none."""
-    try:
-        return signature(os.stat(path))
-    except OSError:
-        return None
-
-
-def stat_all(directory: str, paths: list[str]) -> bytes:
-    """Return the packed signatures of ``paths``, absolute or relative to ``directory``."""
-    signatures = []
-    folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for path in paths:
-            try:
-                status = os.stat(path, dir_fd=folder)
-                signatures.append((status.st_size, status.st_mtime_ns, status.st_ino))
-            except OSError:
-                signatures.append(NO_SIGNATURE)
-    finally:
-        os.close(folder)
-    return pack_signatures(signatures)
-
-
-def pack_signatures(signatures: Iterable[Signature]) -> bytes:
-    """Return ``signatures`` as the bytes of three numbers each."""
-    return array("q", chain.from_iterable(signatures)).tobytes()
-
-
-def unpack_signatures(packed: bytes) -> Iterator[Signature]:
-    """Yield the signatures in ``packed``."""
-    numbers = array("q", packed)
-    return zip(numbers[::3], numbers[1::3], numbers[2::3], strict=True)

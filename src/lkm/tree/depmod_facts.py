@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from itertools import chain, count, islice, repeat
 
 from lkm.tree.depmod_order import Dependencies
-from lkm.tree.depmod_scan import Scanned, Signature, ended, iterate_versions, undefined_names
+from lkm.tree.depmod_scan import Scanned, ended, iterate_versions, undefined_names
+from lkm.tree.depmod_signature import Signature
 
 _RECORD_NAME = 56  # bytes of a __versions record that hold the padded name
 

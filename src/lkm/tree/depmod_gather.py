@@ -9,11 +9,9 @@ from functools import partial
 from typing import Any
 
 from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
+from lkm.tree.depmod_request import Progress
 from lkm.tree.depmod_scan import Scanned, prepare, scan
 from lkm.tree.depmod_workers import Forked, Receive
-
-Progress = Callable[[int, int], None]
-"""Called with the number of modules begun and their total."""
 
 _CHUNKS = 64
 _MOST = 8

@@ -22,14 +22,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
 from lkm.errors import LkmError
+from lkm.tree.depmod_signature import NO_SIGNATURE, Signature, signature
 
 if TYPE_CHECKING:
     from lkm.tree.depmod_careful import Facts
 
-Signature = tuple[int, int, int]
-"""Size, modification time in nanoseconds, inode."""
 Scanned = tuple["Facts", Signature]
-NO_SIGNATURE: Signature = (-1, -1, -1)
 
 Read = Callable[[int, int], bytes]
 """``read(size, offset)`` returns up to ``size`` bytes at ``offset``."""
@@ -84,11 +82,6 @@ def prepare(paths: Sequence[str]) -> None:
     if paths and paths[0].endswith(".ko.zst"):
         with suppress(LkmError):  # reading them will tell
             importlib.import_module("lkm.module.compression").decompress(_EMPTY_ZSTD)
-
-
-def signature(status: os.stat_result) -> Signature:
-    """Return what tells a file from what it was before."""
-    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _packed(name: str) -> Scanned:

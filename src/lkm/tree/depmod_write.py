@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from lkm.tree.depmod_build import PARTS, Build
+from lkm.tree.depmod_build import Build
+from lkm.tree.depmod_request import PARTS, Messages
 from lkm.tree.depmod_workers import Forked
 from lkm.tree.index_folder import IndexFolder
-
-Messages = dict[str, list[tuple[str, str]]]
-"""What was reported, level and text, by the part of the work it belongs to."""
 
 APART = ("aliases", "symbols")
 """The parts another process makes: these two take as long as all the rest."""

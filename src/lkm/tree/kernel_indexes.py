@@ -22,7 +22,8 @@ def ensure(root: Path, release: str, progress: Progress | None = None) -> None:
         return
 
     # Only the first use of a kernel needs depmod.
-    from lkm.tree import depmod
+    from lkm.tree.depmod import index_tree
+    from lkm.tree.depmod_request import Request
     from lkm.tree.depmod_workers import processors
 
     def tell(done: int, total: int) -> None:
@@ -33,11 +34,11 @@ def ensure(root: Path, release: str, progress: Progress | None = None) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if written.exists():
             return
-        request = depmod.Request(
+        request = Request(
             directory=os.fspath(directory),
             release=release,
             output=os.fspath(directory),
             config=(),
             workers=processors(),
         )
-        depmod.index_tree(request, lambda _level, _text: None, tell)
+        index_tree(request, lambda _level, _text: None, tell)

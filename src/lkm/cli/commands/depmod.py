@@ -14,8 +14,7 @@ from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, Parsed, Tool
 from lkm.operations.depmod import Order, index, is_up_to_date, show
 
 if TYPE_CHECKING:
-    from lkm.tree.depmod import Outcome
-    from lkm.tree.depmod_gather import Progress
+    from lkm.tree.depmod_request import Outcome, Progress
     from lkm.tree.depmod_rules import Report
 
 TOOL = Tool(

@@ -1,0 +1,241 @@
+"""A run of depmod that has something to do: read what has changed, write what follows from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from lkm.tree.depmod import files_now, reporter
+from lkm.tree.depmod_build import Build
+from lkm.tree.depmod_cache import Cache, State
+from lkm.tree.depmod_facts import TreeFacts
+from lkm.tree.depmod_gather import gather, scan_all
+from lkm.tree.depmod_order import CycleError
+from lkm.tree.depmod_request import PARTS, Messages, Outcome, Progress, Request
+from lkm.tree.depmod_scan import Scanned
+from lkm.tree.depmod_signature import pack_signatures, unpack_signatures
+from lkm.tree.depmod_workers import Forked
+from lkm.tree.depmod_write import APART, put_parts, put_together
+from lkm.tree.index_folder import IndexFolder
+
+
+class Update:
+    """One run: what was asked for, what the last run left, and the messages so far."""
+
+    def __init__(
+        self,
+        request: Request,
+        messages: Messages,
+        progress: Progress,
+        *,
+        explain: Callable[[str], None] | None = None,
+        cache: Cache | None = None,
+        old: State | None = None,
+    ) -> None:
+        self._request = request
+        self._messages = messages
+        self._progress = progress
+        self._explain = explain
+        self._cache = cache
+        self._old = old
+        # Taking a tree's facts apart one by one takes 30 ms, which a command that ends after this
+        # need not wait for: they hang on a circle, and are the garbage collector's.
+        self._left_over: list[object] = [self]
+
+    def run(self, ordered: list[str], now: State) -> Outcome:
+        """Read and write what must be; ``now`` is what was found beside the modules' order."""
+        with IndexFolder(self._request.output) as folder:
+            return self._index(folder, ordered, now)
+
+    def texts(self, ordered: list[str]) -> dict[str, bytes]:
+        """Return the text files by name, all modules read anew; none where there are cycles."""
+        facts = self._read_all(ordered)
+        self._report_problems(facts)
+        build = self._build(facts)
+        try:
+            return {
+                name: data
+                for part in PARTS
+                if part != "builtin"
+                for name, data in build.texts(part, reporter(self._messages, part))
+            }
+        except CycleError as error:
+            self._report_cycles(build, error)
+            return {}
+
+    def _index(self, folder: IndexFolder, ordered: list[str], now: State) -> Outcome:
+        facts, read, keep, partner = self._gather(folder, ordered, now)
+        self._report_problems(facts)
+        build = self._build(facts)
+        self._left_over.append(build)
+        number = 0
+
+        def save_facts() -> None:
+            nonlocal number
+            number = self._cache.save_facts(facts) if self._cache else 0
+
+        parts = [part for part in PARTS if part not in keep]
+        try:
+            self._messages |= put_together(folder, build, parts, partner, save_facts)
+        except CycleError as error:
+            return Outcome(len(ordered), read, (), self._report_cycles(build, error))
+        if self._old:
+            self._messages |= {part: self._old.messages[part] for part in keep}
+        written = folder.commit()
+        self._save_state(now, facts, number)
+        return Outcome(len(ordered), read, written)
+
+    def _gather(
+        self, folder: IndexFolder, ordered: list[str], now: State
+    ) -> tuple[TreeFacts, int, frozenset[str], Forked | None]:
+        """Return the facts, how many modules were read, and which parts need not be written.
+
+        And a process that is already putting those of ``APART``, if there is one.
+        """
+        loaded = self._cache.load_facts() if self._cache and self._old else None
+        if loaded and self._old:
+            number, old = loaded
+            update = self._updated(old, ordered, now)
+            if update:
+                facts, read = update
+                intact = self._old.facts == number and self._old.files == now.files
+                same = intact and self._old.circumstances == now.circumstances
+                keep = _kept(old, facts) if same else frozenset()
+                return facts, read, keep, self._partner(folder, facts, keep)
+        if self._plain():
+            request = self._request
+            facts, partner = gather(
+                request.directory,
+                ordered,
+                request.workers,
+                self._progress,
+                lambda facts: put_parts(folder, self._build(facts), APART),
+            )
+        else:
+            facts, partner = self._read_all(ordered), None
+        return facts, len(ordered), frozenset(), partner
+
+    def _partner(
+        self, folder: IndexFolder, facts: TreeFacts, keep: frozenset[str]
+    ) -> Forked | None:
+        apart = [part for part in APART if part not in keep]
+        if self._request.workers < 2 or not apart:
+            return None
+        return Forked(lambda _: iter([put_parts(folder, self._build(facts), apart)]))
+
+    def _build(self, facts: TreeFacts) -> Build:
+        request = self._request
+        return Build(request.directory, facts, warn_twice=request.warn_twice)
+
+    def _plain(self) -> bool:
+        """Say whether nothing is asked for that needs each module's own symbols here."""
+        request = self._request
+        return not (request.prefix or request.kernel_symbols is not None or self._explain)
+
+    def _read_all(self, ordered: list[str]) -> TreeFacts:
+        request = self._request
+        scanned = scan_all(request.directory, ordered, self._progress)
+        if request.prefix:
+            from lkm.tree.depmod_check import without_prefix  # as below
+
+            scanned = without_prefix(request.directory, ordered, scanned, request.prefix)
+        facts = TreeFacts.gathered(ordered, scanned)
+        self._check(facts, scanned)
+        return facts
+
+    def _check(self, facts: TreeFacts, scanned: Sequence[Scanned]) -> None:
+        from lkm.tree import depmod_check  # brings the full ELF reader, which is seldom needed
+
+        request = self._request
+        if request.kernel_symbols is not None:
+            depmod_check.report_unresolved(
+                request.directory,
+                facts,
+                scanned,
+                request.kernel_symbols,
+                reporter(self._messages, "symbol check"),
+                with_crcs=request.check_crcs,
+                prefix=request.prefix,
+            )
+        if self._explain:
+            for reason in depmod_check.reasons(request.directory, facts, request.prefix):
+                self._explain(reason)
+
+    def _updated(
+        self, old: TreeFacts, ordered: list[str], now: State
+    ) -> tuple[TreeFacts, int] | None:
+        """Return the facts of before with what has changed read; ``None`` if all must be."""
+        request = self._request
+        paths = now.paths.split("\0")[:-1]
+        signatures = dict(zip(paths, unpack_signatures(now.signatures), strict=True))
+        places = {path: place for place, path in enumerate(old.paths)}
+        changed = [
+            path
+            for path in ordered
+            if (place := places.get(path)) is None or old.signatures[place] != signatures[path]
+        ]
+        if 2 * len(changed) > len(ordered):
+            return None
+        scanned = scan_all(request.directory, changed, self._progress)
+        exports = {name for facts, _ in scanned for name in facts[3].split(b"\0")[:-1]}
+        if not exports <= old.known.numbers.keys():
+            return None  # the others may import what nobody exported when they were read
+        new = dict(zip(changed, scanned, strict=True))
+        facts = TreeFacts(old.known)
+        for path in ordered:
+            if path in new:
+                facts.append(path, new[path])
+            else:
+                facts.take(old, places[path])
+        return facts, len(changed)
+
+    def _save_state(self, now: State, facts: TreeFacts, number: int) -> None:
+        if not self._cache:
+            return
+        signatures = dict(zip(facts.paths, facts.signatures, strict=True))
+        in_walk_order = [signatures[path] for path in now.paths.split("\0")[:-1]]
+        self._cache.save_state(
+            now._replace(
+                signatures=pack_signatures(in_walk_order),
+                files=files_now(self._request),
+                messages=self._messages,
+                facts=number,
+            )
+        )
+
+    def _report_problems(self, facts: TreeFacts) -> None:
+        report = reporter(self._messages, "modules")
+        for path, problem in zip(facts.paths, facts.problems, strict=True):
+            if problem:
+                full = os.path.join(self._request.directory, path)
+                report("ERROR", f"failed to load symbols from {full}: {problem}")
+
+    def _report_cycles(self, build: Build, error: CycleError) -> tuple[tuple[str, ...], ...]:
+        report = reporter(self._messages, "cycles")
+        cycles = tuple(
+            tuple(os.fsdecode(build.names[module]) for module in cycle) for cycle in error.cycles
+        )
+        for cycle in cycles:
+            report("ERROR", f"Cycle detected: {' -> '.join(cycle)}")
+        involved = {name for cycle in cycles for name in cycle}
+        report("ERROR", f"Found {len(involved)} modules in dependency cycles!")
+        return cycles
+
+
+def _kept(old: TreeFacts, new: TreeFacts) -> frozenset[str]:
+    """Return the parts whose files are what they were, the facts being so."""
+    keep = {"builtin"}
+    if _placed(old.paths, old.aliases) == _placed(new.paths, new.aliases):
+        keep.add("aliases")
+    if _placed(old.paths, old.exports) == _placed(new.paths, new.exports):
+        keep.add("symbols")
+    return frozenset(keep)
+
+
+def _placed(paths: list[str], column: list[bytes]) -> list[tuple[int, str, bytes]]:
+    """Return the modules that have anything in ``column``, with their places in the order."""
+    return [
+        (place, path, value)
+        for place, (path, value) in enumerate(zip(paths, column, strict=True))
+        if value
+    ]
