@@ -30,17 +30,17 @@ def kernel_option(default: str = "live") -> Callable[[Any], Any]:
     )
 
 
-def opened(where: str | None, *, built_for: str = "", **settings: Any) -> Kernel:
+def opened(where: str | None, *, for_file: str = "", **settings: Any) -> Kernel:
     """Open the kernel ``where`` names, ``live`` by default, with a line of progress.
 
-    ``built_for`` is the release a module was built for: a ``vm`` or ``emulated`` without a
-    release means that one when it is here. ``settings`` go to ``open_kernel``.
+    ``for_file`` is a module's file: a ``vm`` or ``emulated`` without a release means the one it
+    was built for when that is here. ``settings`` go to ``open_kernel``.
     """
     from lkm.kernel.open import open_kernel  # modinfo and its like open no kernel
 
     where = where or "live"
-    if built_for and where in ("vm", "emulated"):
-        where = _of_release(where, built_for)
+    if for_file and where in ("vm", "emulated"):
+        where = _for_module(where, for_file)
     line = ProgressLine()
     try:
         return open_kernel(where, progress=line, **settings)
@@ -48,20 +48,13 @@ def opened(where: str | None, *, built_for: str = "", **settings: Any) -> Kernel
         line.clear()
 
 
-def _of_release(where: str, release: str) -> str:
-    from lkm.tree.kernels import known
-
-    there = any(kernel.release == release and kernel.vmlinuz for kernel in known())
-    return f"{where}:{release}" if there else where
-
-
-def release_of(path: str) -> str:
-    """Return the kernel release the module file was built for; empty where it does not say."""
-    from lkm.errors import LkmError
+def _for_module(where: str, path: str) -> str:
+    from lkm.errors import LkmError  # what follows is for a kernel that is yet to be chosen
     from lkm.module.image import ModuleImage
+    from lkm.operations.try_kernel import Wish, choose
 
     try:
         vermagic = ModuleImage.open(path).vermagic
     except (LkmError, OSError):
-        return ""  # the kernel will say what is wrong with it
-    return vermagic.release if vermagic else ""
+        return where  # the kernel will say what is wrong with it
+    return choose(where, Wish(built_for=vermagic.release if vermagic else "")).where

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from lkm.cli import refusal
-from lkm.cli.kernel_choice import KERNEL, opened, release_of
+from lkm.cli.kernel_choice import KERNEL, opened
 from lkm.cli.kmod_log import Log, Priority
 from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, Parsed, Tool
 from lkm.cli.kmod_options import run as run_tool
@@ -66,7 +66,7 @@ def _load(parsed: Parsed, path: str, parameters: str) -> int:
     if parsed.has("f"):
         flags = LoadFlags.IGNORE_VERMAGIC | LoadFlags.IGNORE_MODVERSIONS
     where = parsed.last("kernel")
-    with opened(where, built_for=release_of(path)) as kernel:
+    with opened(where, for_file=path) as kernel:
         try:
             module = kernel.load(path, parameters, flags=flags)
         except KernelDiedError:
