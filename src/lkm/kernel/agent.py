@@ -119,10 +119,14 @@ class Agent:
             "missing": _missing,
             "spawn": self._spawn,
             "exchange": self._exchange,
+            "for_each": self._for_each,
             "signal": lambda handle, number: self._processes[handle].signal(number),
         }
         method: Callable[..., Any] = own.get(call) or getattr(self._syscalls, call)
         return method
+
+    def _for_each(self, call: str, paths: list[str]) -> list[dict[str, Any]]:
+        return [self._answer(call, [path], {}) for path in paths]
 
     def _spawn(self, command: list[str], directory: str, terminal: list[int] | None) -> int:
         process = GuestProcess(command, directory, terminal)

@@ -10,7 +10,7 @@ import enum
 import os
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from lkm.errors import FormatError, KernelError, NotFoundError
 from lkm.kernel.log import LogRecord
@@ -151,6 +151,19 @@ class Kernel:
     def list_directory(self, path: str) -> list[str]:
         """Names in a directory, sorted."""
         return self.syscalls.readdir(path)
+
+    def list_directories(self, paths: Sequence[str]) -> dict[str, list[str]]:
+        """Return the sorted names in each of the directories that can be read."""
+        return self._each("readdir", paths)
+
+    def read_texts(self, paths: Sequence[str]) -> dict[str, str]:
+        """Return the text of each of the files that can be read."""
+        found = self._each("read_file", paths)
+        return {path: data.decode("utf-8", "replace") for path, data in found.items()}
+
+    def _each(self, call: str, paths: Sequence[str]) -> dict[str, Any]:
+        results = zip(paths, self.syscalls.for_each(call, paths), strict=True)
+        return {path: result for path, result in results if not isinstance(result, OSError)}
 
     def read_link(self, path: str) -> str:
         """readlink(2)."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,19 @@ class Syscalls(Protocol):
     def readdir(self, path: str) -> list[str]:
         """Names in a directory but ``.`` and ``..``, sorted."""
         ...
+
+    def for_each(self, call: str, paths: Sequence[str]) -> list[Any]:
+        """Make one call (``readdir``, ``read_file``, ``stat``) for many paths, in one exchange.
+
+        Where a call failed, its OSError takes the place of its result.
+        """
+        results: list[Any] = []
+        for path in paths:
+            try:
+                results.append(getattr(self, call)(path))
+            except OSError as error:
+                results.append(error)
+        return results
 
     def readlink(self, path: str) -> str:
         """readlink(2)."""

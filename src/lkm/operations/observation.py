@@ -6,7 +6,6 @@ few directories where modules put things, and in the lists under /proc.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -54,11 +53,10 @@ def observe(kernel: Kernel) -> Observation:
 
 
 def _paths(kernel: Kernel) -> Iterator[str]:
-    for directory in _DIRECTORIES:
-        with contextlib.suppress(OSError):
-            for name in kernel.list_directory(directory):
-                if not (directory == "/proc" and name.isdigit()):
-                    yield f"{directory}/{name}"
+    for directory, names in kernel.list_directories(_DIRECTORIES).items():
+        for name in names:
+            if not (directory == "/proc" and name.isdigit()):
+                yield f"{directory}/{name}"
 
 
 def new_entries(
@@ -93,9 +91,8 @@ def _entry(kernel: Kernel, path: str, event: Uevent | None) -> Entry | None:
 
 
 def _registrations(kernel: Kernel) -> Iterator[Registration]:
-    for path, read in _LISTS.items():
-        with contextlib.suppress(OSError):
-            yield from read(kernel.read_text(path))
+    for path, text in kernel.read_texts(tuple(_LISTS)).items():
+        yield from _LISTS[path](text)
 
 
 def _of_devices(text: str) -> Iterator[Registration]:

@@ -45,7 +45,7 @@ class Connection:
             raise self._died(call, "the kernel does not answer", hung=True) from None
         except (OSError, FormatError) as error:
             raise self._died(call, self._reason(error)) from None
-        return _value(call, answer)
+        return value_of(call, answer)
 
     def _send(self, data: bytes, deadline: float) -> None:
         self._allow(deadline)
@@ -97,7 +97,8 @@ class Connection:
         self.process.end()
 
 
-def _value(call: str, answer: Any) -> Any:
+def value_of(call: str, answer: Any) -> Any:
+    """Return what an answer of the agent carries, or raise what it tells of."""
     if not isinstance(answer, dict):
         raise FormatError("an answer", repr(answer)[:40], path="the channel")
     if "value" in answer:

@@ -12,7 +12,7 @@ from typing import Any
 from lkm.errors import NotFoundError, UnsupportedError
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
 from lkm.kernel.vm import guest, snapshot
-from lkm.kernel.vm.connection import Connection
+from lkm.kernel.vm.connection import Connection, value_of
 from lkm.kernel.vm.profile import Profile
 from lkm.kernel.vm.snapshot import Progress
 from lkm.tree.kernels import KnownKernel
@@ -188,13 +188,24 @@ class VirtualMachine(Syscalls):
 
     def stat(self, path: str, *, follow: bool = True) -> FileStatus:
         """stat(2), or lstat(2) when ``follow`` is false."""
-        mode, size, uid, gid, rdev, mtime_ns = self.connection.request("stat", path, follow=follow)
-        return FileStatus(mode, size, uid, gid, (rdev[0], rdev[1]), mtime_ns)
+        return _status(self.connection.request("stat", path, follow=follow))
 
     def readdir(self, path: str) -> list[str]:
         """Names in a directory but ``.`` and ``..``, sorted."""
         names: list[str] = self.connection.request("readdir", path)
         return names
+
+    def for_each(self, call: str, paths: Sequence[str]) -> list[Any]:
+        """Make one call for many paths, in the guest."""
+        answers = self.connection.request("for_each", call, list(paths))
+        results: list[Any] = []
+        for answer in answers:
+            try:
+                value = value_of(call, answer)
+                results.append(_status(value) if call == "stat" else value)
+            except OSError as error:
+                results.append(error)
+        return results
 
     def readlink(self, path: str) -> str:
         """readlink(2)."""
@@ -251,6 +262,11 @@ class VirtualMachine(Syscalls):
 
     def _outcome(self, call: str, *arguments: Any) -> Outcome:
         return Outcome(*self.connection.request(call, *arguments, limit=_LOAD_LIMIT))
+
+
+def _status(value: Sequence[Any]) -> FileStatus:
+    mode, size, uid, gid, rdev, mtime_ns = value
+    return FileStatus(mode, size, uid, gid, (rdev[0], rdev[1]), mtime_ns)
 
 
 def _read(source: Path, path: str) -> tuple[str, bytes, int, int]:
