@@ -112,6 +112,12 @@ SCENARIOS: dict[str, tuple[str, list[str]]] = {
     "remove-all-in-use": ("", ["modprobe importer", "modprobe -ra exporter importer", "lsmod"]),
 }
 
+# Where ours differs from the kmod 30 it is held against, and why.
+DIFFERENT = {
+    "modprobe-by-path": "modprobe takes a file since kmod 31",
+    "remove-wait": "kmod 30 says that it removed a module whose holder stayed all the time",
+}
+
 # Each touches something the others do not; the whole list is for the long run.
 _SAMPLES = {
     *("rmmod-held", "modprobe-deep", "modprobe-all", "install-itself", "remove-holders"),
@@ -135,6 +141,9 @@ def test_as_kmod(scenario: str, kernel: KernelFiles, small_tree: Path) -> None:
     config = config.replace("@", f"/lib/modules/{kernel.release}/extra/")
     theirs = run_kmod(kernel, small_tree, config, commands)
     ours = run_ours(kernel, small_tree, config, commands)
+    if scenario in DIFFERENT:
+        assert [r.comparable() for r in ours] != [r.comparable() for r in theirs]
+        return
     for command, expected, found in zip(commands, theirs, ours, strict=True):
         assert found.comparable() == expected.comparable(), (
             f"after {command}\nkmod: {expected.stderr}\nours: {found.stderr}"
@@ -142,5 +151,5 @@ def test_as_kmod(scenario: str, kernel: KernelFiles, small_tree: Path) -> None:
 
 
 def test_there_are_enough_scenarios() -> None:
-    assert len(SCENARIOS) >= 60
+    assert len(SCENARIOS) - len(DIFFERENT) >= 60
     assert set(SCENARIOS) >= _SAMPLES

@@ -161,7 +161,8 @@ def _do(plan: Plan, settings: Settings, kernel: Kernel | None, log: Log) -> int:
             sys.stdout.writelines(f"{target.module}\n" for target in plan.targets)
         return 0
     if settings.shows and not settings.as_json:
-        sys.stdout.writelines(plan_lines(plan))
+        # What is built in is told by -D alone; otherwise it is there and nothing is done.
+        sys.stdout.writelines(plan_lines(plan, builtin=settings.show_depends))
         sys.stdout.flush()  # before what a command that is run may print
     if settings.first_time and not settings.show_depends and (there := _already_there(plan)):
         log(Priority.ERROR, f"could not insert '{there}': Module already in kernel")
@@ -184,14 +185,14 @@ def _already_there(plan: Plan) -> str:
 _THERE = (StepKind.ALREADY_LOADED, StepKind.BUILTIN)
 
 
-def plan_lines(plan: Plan) -> Iterable[str]:
+def plan_lines(plan: Plan, *, builtin: bool = True) -> Iterable[str]:
     """Yield a plan's steps as ``modprobe -D`` prints them (kmod's ``print_action``)."""
     for step in plan.steps:
         if step.kind is StepKind.INSMOD:
             yield f"insmod {step.path} {step.options}\n"
         elif step.kind is StepKind.INSTALL:
             yield f"install {step.command} {step.options}\n"
-        elif step.kind is StepKind.BUILTIN:
+        elif step.kind is StepKind.BUILTIN and builtin:
             yield f"builtin {step.module}\n"
 
 
