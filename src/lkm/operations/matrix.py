@@ -12,7 +12,7 @@ from lkm.doctor.compatibility import Cell, Distance, Row, row
 from lkm.doctor.offers import Offer
 from lkm.doctor.target import Target, offers_of
 from lkm.doctor.target_tree import module_files
-from lkm.errors import FormatError, NotFoundError, missing_extra
+from lkm.errors import FormatError, NotFoundError, UnsupportedError, missing_extra
 from lkm.module.image import ModuleImage
 from lkm.operations.parallel import Progress, spread
 from lkm.operations.targets import at_rest
@@ -35,17 +35,28 @@ class Matrix:
 
 
 def kernels_named(names: Sequence[str]) -> tuple[KnownKernel, ...]:
-    """Return the kernels of that name (``all``: every one whose image is here), oldest first."""
+    """Return the kernels of that name, oldest first.
+
+    ``all`` are those whose image is here and can be read; a raw arm64 image, for one, cannot.
+    """
     if "all" in names:
-        here = {
-            k.release: k for k in kernels.known() if k.vmlinuz and os.access(k.vmlinuz, os.R_OK)
-        }
+        here = {k.release: k for k in kernels.known() if _is_readable(k)}
         if not here:
             raise NotFoundError("no kernel is here", hint="fetch one: lkm kernels fetch amd64")
         chosen = list(here.values())
     else:
         chosen = [kernels.find(name) for name in dict.fromkeys(names)]
     return tuple(sorted(chosen, key=lambda kernel: version_key(kernel.release)))
+
+
+def _is_readable(known: KnownKernel) -> bool:
+    if known.vmlinuz is None or not os.access(known.vmlinuz, os.R_OK):
+        return False
+    try:
+        _target(known)
+    except (FormatError, UnsupportedError):
+        return False
+    return True
 
 
 def module_paths(names: Sequence[str]) -> tuple[str, ...]:

@@ -58,7 +58,7 @@ def command(
 def _text(found: Matrix) -> str:
     if len(found.rows) > _MOST_ROWS:
         return _summary(found)
-    width = max(len(row.module) for row in found.rows)
+    width = max(len("MODULE"), *(len(row.module) for row in found.rows))
     widths = [max(len(release), 13) for release in found.releases]
     head = "  ".join(f"{r:{w}}" for r, w in zip(found.releases, widths, strict=True))
     lines = [f"{'MODULE':{width}}  {head}"]

@@ -11,9 +11,26 @@ from lkm.doctor.finding import Finding
 
 def check(case: Case) -> Iterator[Finding]:
     """The first name of its export tables that the kernel or a loaded module has already."""
-    target = case.target
+    if not any(_taken_by(case, name) for name in _strings(case)):
+        return
     for export in case.image.exports:
-        offer = target.image.exports.get(export.name) or target.offers.get(export.name)
-        if offer is not None and offer.owner != case.module:
-            yield symbols.duplicate(case.module, export.name, offer.owner or "kernel")
+        owner = _taken_by(case, export.name)
+        if owner:
+            yield symbols.duplicate(case.module, export.name, owner)
             return
+
+
+def _strings(case: Case) -> list[str]:
+    """Return the strings the export tables name: the symbols and their namespaces.
+
+    Reading these is cheap; which of them are symbols only the relocations tell.
+    """
+    data = case.image.elf.named_data("__ksymtab_strings")
+    return data.decode("utf-8", "surrogateescape").split("\0") if data else []
+
+
+def _taken_by(case: Case, name: str) -> str:
+    offer = case.target.image.exports.get(name) or case.target.offers.get(name)
+    if offer is None or offer.owner == case.module:
+        return ""
+    return offer.owner or "kernel"
