@@ -10,7 +10,7 @@ from lkm import files
 from lkm.tree import depmod
 from lkm.tree.depmod_request import Outcome, Progress, Request
 from lkm.tree.depmod_rules import DIRECTORIES, Report
-from lkm.tree.depmod_workers import processors
+from lkm.tree.depmod_workers import are_busy, processors
 from lkm.tree.names import EXTENSIONS
 
 
@@ -48,13 +48,15 @@ def show(order: Order, report: Report, progress: Progress) -> Iterator[bytes]:
 
 
 def _request(order: Order, report: Report) -> Request:
+    workers = processors()
     return Request(
         directory=order.directory,
         release=order.release,
         output=order.output,
         config=order.config or DIRECTORIES,
         cache=files.cache_folder("depmod") if order.cached else "",
-        workers=processors(),
+        workers=workers,
+        busy=are_busy(workers),
         warn_twice=order.warn_twice,
         files=order.files,
         prefix=os.fsencode(order.prefix),

@@ -30,7 +30,7 @@ class KnownSymbols:
         """Give the symbols not known yet the next numbers."""
         numbers = self.numbers
         new = dict.fromkeys(names)
-        for name in numbers.keys() & new.keys():
+        for name in numbers and numbers.keys() & new.keys():
             del new[name]
         numbers.update(zip(new, count(len(numbers)), strict=False))
         self._padded = {}

@@ -37,6 +37,8 @@ class Request(NamedTuple):
     config: tuple[str, ...]
     cache: str = ""
     workers: int = 1
+    busy: bool = False
+    """Whether other processes want all processors: then one alone reads modules not packed."""
     warn_twice: bool = False
     files: tuple[str, ...] = ()
     """Only these modules, by absolute paths, instead of a search."""

@@ -15,7 +15,6 @@ import os
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import partial
 from struct import Struct
 from struct import error as StructError
 from types import ModuleType
@@ -66,7 +65,7 @@ def scan(directory: str, paths: Sequence[str]) -> list[Scanned]:
             descriptor = os.open(name, flags)
             try:
                 status = os.fstat(descriptor)
-                facts = _usual_facts(partial(os.pread, descriptor), status.st_size)
+                facts = _usual_facts(_reader(descriptor), status.st_size)
             except _NOT_USUAL:
                 facts = careful().read_facts(name)
             finally:
@@ -82,6 +81,11 @@ def prepare(paths: Sequence[str]) -> None:
     if paths and paths[0].endswith(".ko.zst"):
         with suppress(LkmError):  # reading them will tell
             importlib.import_module("lkm.module.compression").decompress(_EMPTY_ZSTD)
+
+
+def _reader(descriptor: int, pread: Callable[[int, int, int], bytes] = os.pread) -> Read:
+    # Quicker than functools.partial.
+    return lambda size, offset: pread(descriptor, size, offset)
 
 
 def _packed(name: str) -> Scanned:
@@ -108,7 +112,7 @@ def undefined_names(name: str) -> list[bytes]:
     if name.endswith(".ko"):
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            read, size = partial(os.pread, descriptor), os.fstat(descriptor).st_size
+            read, size = _reader(descriptor), os.fstat(descriptor).st_size
             return _undefined(read, size, *_sections(read, size))
         except _NOT_USUAL:
             pass

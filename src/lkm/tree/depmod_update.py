@@ -107,7 +107,7 @@ class Update:
             facts, partner = gather(
                 request.directory,
                 ordered,
-                request.workers,
+                self._workers(ordered),
                 self._progress,
                 lambda facts: put_parts(folder, self._build(facts), APART),
             )
@@ -119,9 +119,14 @@ class Update:
         self, folder: IndexFolder, facts: TreeFacts, keep: frozenset[str]
     ) -> Forked | None:
         apart = [part for part in APART if part not in keep]
-        if self._request.workers < 2 or not apart:
+        if self._workers(()) < 2 or not apart:
             return None
         return Forked(lambda _: iter([put_parts(folder, self._build(facts), apart)]))
+
+    def _workers(self, ordered: Sequence[str]) -> int:
+        """Return how many processes pay: sharing plain modules costs more than it saves then."""
+        plain = not ordered or ordered[0].endswith(".ko")
+        return 1 if self._request.busy and plain else self._request.workers
 
     def _build(self, facts: TreeFacts) -> Build:
         request = self._request

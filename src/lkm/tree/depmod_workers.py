@@ -98,3 +98,8 @@ def processors() -> int:
     if not hasattr(os, "memfd_create") or not hasattr(os, "sched_getaffinity"):
         return 1
     return max(len(os.sched_getaffinity(0)), 1)
+
+
+def are_busy(count: int) -> bool:
+    """Say whether as many processes as there are processors, or more, have been wanting them."""
+    return os.getloadavg()[0] >= count
