@@ -39,10 +39,11 @@ def build(folder: Path, source: str, *options: str, headers: Path | None = None)
             "api-changed",
             "no_such_function",
         ),
-        (
+        pytest.param(
             HEAD + "int init_module(void) { return THIS_MODULE->no_such_member; }\n",
             "api-changed",
             "no_such_member",
+            marks=pytest.mark.full,
         ),
         (
             HEAD + "int lkm_nowhere(void);\nint init_module(void) { return lkm_nowhere(); }\n",

@@ -106,9 +106,9 @@ def in_a_vm(case: Case, loaded: Mapping[str, object]) -> Case:
     return replace(case, before=before)
 
 
-def test_seven_cases_in_a_virtual_machine() -> None:
+def test_four_cases_in_a_virtual_machine() -> None:
     cases = mutations.cases(reality.modules(kernel_files()), 72, seed=3)
-    assert disagreements_in_vm(cases[:72:11]) == []
+    assert disagreements_in_vm(cases[:72:19]) == []
 
 
 @pytest.mark.full

@@ -150,7 +150,18 @@ def _default(module: str) -> Opened:
     built_for = _built_for(module)
     if built_for in here:
         return at_rest(here[built_for], "the kernel it was built for")
-    return at_rest(list(here.values())[-1], "the newest kernel here")
+    return _newest(list(here.values()))
+
+
+def _newest(here: list[KnownKernel]) -> Opened:
+    """Return the newest kernel that can be read; of another architecture some cannot."""
+    *older, newest = here
+    try:
+        return at_rest(newest, "the newest kernel here")
+    except UnsupportedError:
+        if not older:
+            raise
+        return _newest(older)
 
 
 def _built_for(module: str) -> str:
