@@ -103,7 +103,8 @@ def _temporary(write: Writer) -> Snapshot:
 def _lock(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the one lock for ``path`` among processes."""
     try:
-        descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        descriptor = os.open(path.with_suffix(".lock"), flags, 0o644)
     except OSError as error:
         if error.errno not in _NO_ROOM:
             raise
