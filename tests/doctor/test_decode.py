@@ -7,7 +7,11 @@ import pytest
 
 from lkm.doctor import decode, disassembly, oops, symbolize
 from lkm.doctor.oops import Code
+from lkm.errors import KernelError
+from lkm.kernel.open import open_kernel
 from lkm.module.image import ModuleImage
+from lkm.operations import oops as operation
+from tests.support.kernels import kernel_files
 from tests.support.modules import SOURCES, built
 
 
@@ -108,3 +112,22 @@ def test_without_objdump_the_bytes_are_shown(monkeypatch: pytest.MonkeyPatch) ->
         (-1, b"\x90", False),
         (0, b"\x0f\x0b", True),
     ]
+
+
+@pytest.mark.parametrize("where", ["emulated", "vm"])
+@pytest.mark.parametrize(("name", "text"), [("oops", "= 1;"), ("bug", "BUG_ON(")])
+def test_a_crash_on_a_real_kernel_is_traced_to_its_line(where: str, name: str, text: str) -> None:
+    path = built(name)
+    with open_kernel(f"{where}:{kernel_files().release}") as kernel:
+        with pytest.raises(KernelError) as caught:
+            kernel.load(path)
+        (found,) = operation.decode(
+            "\n".join(caught.value.log),
+            files=[path],
+            modules=operation.module_ranges(kernel.read_text("/proc/modules")),
+        )
+    assert found.suspect is not None
+    assert found.suspect.module == name
+    assert found.frames[0].source[-1].line == line_of(f"{name}.c", text)
+    assert "do_one_initcall" in [frame.location.function for frame in found.frames]
+    assert {flag.letter for flag in found.oops.taints} >= {"O", "E"}
