@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-.PHONY: all check format kernels kernels-full test test-full demo bench clean packages
+.PHONY: all fidelity check format kernels kernels-full test test-full demo bench clean packages
 all: check test
 
 $(STAMP): pyproject.toml
@@ -47,6 +47,10 @@ demo: $(STAMP)
 
 bench: kernels
 	$(BIN)/python -m bench $(ARGS)
+
+# docs/fidelity.md: every module of a kernel loaded in the emulated machine; a quarter of an hour.
+fidelity: kernels
+	$(BIN)/python tools/fidelity
 
 clean:
 	rm -rf $(VENV) .build .pytest_cache .mypy_cache .ruff_cache .hypothesis
