@@ -182,6 +182,9 @@ def test_weakdeps(folder: Path) -> None:
     (folder / "a.ko").write_bytes(module(modinfo=b"weakdep=b c\0"))
     assert lkm_depmod(folder.parents[2], RELEASE).returncode == 0
     assert (folder / "modules.weakdep").read_text().splitlines()[1:] == ["weakdep a b c"]
+    (folder / "a.ko").write_bytes(module())
+    assert lkm_depmod(folder.parents[2], RELEASE).returncode == 0
+    assert len((folder / "modules.weakdep").read_text().splitlines()) == 1
 
 
 def test_exports_of_the_same_name(folder: Path) -> None:

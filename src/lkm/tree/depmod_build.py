@@ -74,10 +74,13 @@ class Build:
         yield "modules.builtin.alias.bin", trie
 
     def small_files(self, report: Report) -> Files:
-        """Yield the files only few modules have a line in; weakdep only where one has."""
+        """Yield the files only few modules have a line in.
+
+        modules.weakdep only where one has, or where there is such a file, written before.
+        """
         facts = self.facts
         yield "modules.softdep", output.softdep_text(self.names, facts.softdeps)
-        if any(facts.weakdeps):
+        if any(facts.weakdeps) or os.path.exists(f"{self.directory}/modules.weakdep"):
             yield "modules.weakdep", output.weakdep_text(self.names, facts.weakdeps)
         yield "modules.devname", output.devname_text(self.names, facts.aliases, report)
 
