@@ -22,6 +22,7 @@ from tests.support.modules import built
 
 CHILD = """
 import json, sys
+from lkm.errors import KernelError
 from lkm.kernel.emulated import open_machine
 from lkm.kernel.kernel import Kernel
 notes = []
@@ -29,12 +30,18 @@ kernel = Kernel(open_machine(sys.argv[1], progress=notes.append))
 with kernel.watch_log() as watch:
     kernel.load(sys.argv[2])
     last = watch.new_records()[-1]
-print(json.dumps({"notes": notes, "log": last.text, "time": last.microseconds}))
+try:
+    kernel.load(sys.argv[3])
+except KernelError as error:
+    signal = error.signal
+print(json.dumps(
+    {"notes": notes, "log": last.text, "time": last.microseconds, "signal": signal}
+))
 """
 
 
 def start(cache: Path, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
-    arguments = [str(kernel_files().vmlinuz), str(built("hello"))]
+    arguments = [str(kernel_files().vmlinuz), str(built("hello")), str(built("oops"))]
     environment = {**os.environ, "XDG_CACHE_HOME": str(cache)}
     return subprocess.Popen(
         [*prefix, sys.executable, "-c", CHILD, *arguments],
@@ -80,6 +87,13 @@ def test_all_of_them_see_the_same_kernel(
 ) -> None:
     _, answers = cold_start
     assert len({answer["time"] for answer in answers}) == 1
+
+
+def test_an_oops_in_a_snapshot_just_made_costs_one_task(
+    cold_start: tuple[Path, list[Mapping[str, object]]],
+) -> None:
+    _, answers = cold_start
+    assert {answer["signal"] for answer in answers} == {9}
 
 
 @pytest.mark.parametrize("keep", [0.999999, pytest.param(0.5, marks=pytest.mark.full)])

@@ -51,6 +51,8 @@ def first_boot(image: VmlinuxImage, boot_sector: bytes, command_line: str) -> ca
         tasks = Tasks(processor, nothing)
         tasks.run_to_init()
         arena = _prepare(tasks, processor)
+        # Now: letting go of the emulator's memory changes the state that it has.
+        context = processor.context.save()
     except Died as death:
         raise UnsupportedError(
             f"{image.path} does not boot in the emulator: {death.reason}",
@@ -61,7 +63,7 @@ def first_boot(image: VmlinuxImage, boot_sector: bytes, command_line: str) -> ca
     state = MachineState(
         layout=kernel_layout,
         context_layout=context_layout,
-        context=processor.context.save(),
+        context=context,
         devices=processor.devices.state,
         arena=arena,
         main=tasks.main,

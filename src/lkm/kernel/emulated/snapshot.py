@@ -24,7 +24,7 @@ from lkm.kernel.emulated.memory import PAGE
 from lkm.kernel.emulated.processor import UserReturn
 
 _FOOTER = struct.Struct("<16sQQI")
-_MAGIC = b"lkm-emulated-001"
+_MAGIC = b"lkm-emulated-002"
 _CHUNK = 1 << 20
 
 
