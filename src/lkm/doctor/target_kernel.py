@@ -74,7 +74,7 @@ def read_policy(kernel: Kernel) -> Policy:
         enforce=_text(kernel, "/sys/module/module/parameters/sig_enforce") == "Y",
         lockdown=_lockdown(_text(kernel, "/sys/kernel/security/lockdown")),
         modules_disabled=_text(kernel, "/proc/sys/kernel/modules_disabled") == "1",
-        capable=_capable(_text(kernel, "/proc/self/status")),
+        capable=capable(_text(kernel, "/proc/self/status")),
         container=_container(kernel),
         secure_boot=_secure_boot(kernel),
         blacklist=kernel_blacklist(text),
@@ -106,7 +106,8 @@ def _lockdown(text: str) -> str:
     return match[1] if match else "none"
 
 
-def _capable(status: str) -> bool | None:
+def capable(status: str) -> bool | None:
+    """Whether a task with this /proc/PID/status has CAP_SYS_MODULE; ``None`` if it does not say."""
     match = re.search(r"^CapEff:\s*([0-9a-f]+)", status, re.MULTILINE)
     return bool(int(match[1], 16) >> _CAP_SYS_MODULE & 1) if match else None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from errno import ENOSYS
 
 from lkm.doctor import log
-from lkm.doctor.causes import state
+from lkm.doctor.causes import permission, state
 from lkm.doctor.finding import Finding, Severity
 from lkm.doctor.log_rules import RULES, could_not_insert
 from lkm.errors import LkmError
@@ -30,6 +31,8 @@ def first_finding(
     the look-alikes in it, and those it is silent about, are told apart by judging the file.
     """
     module = name_of(path)
+    if errno == ENOSYS and not kernel.exists("/proc/modules"):
+        return permission.no_module_support()
     if signal:
         return state.init_crashed(module, signal)
     logged = [each.finding for each in log.explain("\n".join(lines), RULES)]

@@ -5,7 +5,7 @@ Source: ``kernel/module/main.c`` (may_init_module, blacklisted), ``modprobe.d(5)
 
 from __future__ import annotations
 
-from errno import EPERM
+from errno import ENOSYS, EPERM
 
 from lkm.doctor.finding import Evidence, Finding, Fix, Severity
 
@@ -24,6 +24,23 @@ def no_capability(*, container: str = "") -> Finding:
         f"the caller may not load modules: it has no CAP_SYS_MODULE{where}",
         EPERM,
         fixes=(fix,),
+    )
+
+
+def no_module_support() -> Finding:
+    """The kernel was built without CONFIG_MODULES: it has neither the calls nor /proc/modules."""
+    return Finding(
+        "no-module-support",
+        Severity.FATAL,
+        "this kernel was built without support for loadable modules (CONFIG_MODULES)",
+        ENOSYS,
+        evidence=(Evidence("/proc/modules", "missing", "/proc"),),
+        fixes=(
+            Fix(
+                "try the module in a kernel that has it; nothing happens to this machine",
+                ("lkm try MODULE.ko",),
+            ),
+        ),
     )
 
 
