@@ -1,7 +1,7 @@
 """What a running machine must know of its kernel: addresses and struct offsets, by name.
 
-Everything comes from kallsyms and BTF; it is kept in the snapshot, so that a restored machine
-needs neither.
+Everything comes from kallsyms, the exports and BTF; it is kept in the snapshot, so that a restored
+machine needs none of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ _SYMBOLS = (
     "sprint_symbol",
     "_text",
     "_etext",
-    "_end",
 )
 _PERHAPS = ("text_poke_copy",)
 _OFFSETS = (
@@ -44,6 +43,7 @@ _OFFSETS = (
     ("bin_attribute", "attr"),
     ("attribute", "name"),
 )
+_KERNEL_SPACE = 1 << 63
 _SIZES = ("pt_regs", "module_sect_attr", "kmsg_dump_iter")
 
 
@@ -51,9 +51,10 @@ _SIZES = ("pt_regs", "module_sect_attr", "kmsg_dump_iter")
 class KernelLayout:
     """Addresses of symbols, struct offsets (``struct.member``) and sizes (``struct``) in bytes.
 
-    ``current`` is the offset of the pointer to the running task in the per-CPU area;
-    ``image_base`` is what a virtual address of the kernel image exceeds its physical one by;
-    ``module_text`` are pairs of offsets in struct module: of a text area's address and size.
+    ``current`` is where the pointer to the running task is: an offset in the per-CPU area, or an
+    address in a kernel for one processor only (see ``current_at``); ``image_base`` is what a
+    virtual address of the kernel image exceeds its physical one by, ``image_end`` where the image
+    ends; ``module_text`` are pairs of offsets in struct module: of a text area's address and size.
     """
 
     release: str
@@ -62,6 +63,7 @@ class KernelLayout:
     offsets: dict[str, int]
     current: int
     image_base: int
+    image_end: int
     module_text: tuple[tuple[int, int], ...]
 
     @property
@@ -72,7 +74,11 @@ class KernelLayout:
     @property
     def modules_start(self) -> int:
         """The end of the kernel image, above which modules are put."""
-        return -(-self.symbols["_end"] // 0x200000) * 0x200000
+        return -(-self.image_end // 0x200000) * 0x200000
+
+    def current_at(self, per_cpu: int) -> int:
+        """Return the address of the pointer to the running task; ``per_cpu`` is the GS base."""
+        return self.current if self.current >= _KERNEL_SPACE else per_cpu + self.current
 
 
 def read(image: VmlinuxImage) -> KernelLayout:
@@ -96,6 +102,7 @@ def read(image: VmlinuxImage) -> KernelLayout:
             | {struct: image.btf.size(struct) for struct in _SIZES},
             current=_current_task(image),
             image_base=segment.address - segment.physical,
+            image_end=max(s.address + s.memory_size for s in image.elf.segments),
             module_text=_module_text(image),
         )
     except NotFoundError as error:
@@ -106,11 +113,16 @@ def read(image: VmlinuxImage) -> KernelLayout:
 
 
 def _current_task(image: VmlinuxImage) -> int:
-    """Return the per-CPU offset of the running task: its own symbol, or a member of pcpu_hot."""
-    hot = image.kallsyms.get("pcpu_hot")
-    if hot is not None and image.btf.has("pcpu_hot", "current_task"):
-        return hot + image.btf.offset("pcpu_hot", "current_task")
-    return image.kallsyms["current_task"]
+    """Return where the running task is told: a symbol of its own, or a member of pcpu_hot."""
+    if image.btf.has("pcpu_hot", "current_task"):
+        return _variable(image, "pcpu_hot") + image.btf.offset("pcpu_hot", "current_task")
+    return _variable(image, "current_task")
+
+
+def _variable(image: VmlinuxImage, name: str) -> int:
+    """Return an exported variable's value; kallsyms has those only with CONFIG_KALLSYMS_ALL."""
+    found = next((export.address for export in image.exports if export.name == name), None)
+    return image.kallsyms[name] if found is None else found
 
 
 def _module_text(image: VmlinuxImage) -> tuple[tuple[int, int], ...]:

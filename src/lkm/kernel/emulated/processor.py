@@ -134,7 +134,7 @@ class Processor:
     def current(self) -> tuple[int, int]:
         """The running task: its task_struct and its pid."""
         per_cpu = self.uc.reg_read(x86.UC_X86_REG_GS_BASE)
-        task = self.memory.u64(per_cpu + self.layout.current)
+        task = self.memory.u64(self.layout.current_at(per_cpu))
         return task, self.memory.u32(task + self.layout.offsets["task_struct.pid"])
 
     def run(self) -> UserReturn:
