@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from lkm.errors import ToolError, UnsupportedError, UsageError
@@ -14,7 +14,7 @@ from lkm.operations.keys import CertificateFacts, facts
 from lkm.signing import certificate, mokmanager, trust_state
 from lkm.signing.certificate import Certificate
 from lkm.signing.mokmanager import Screen
-from lkm.signing.trust_state import EnrolledKey, ReadFile, TrustState
+from lkm.signing.trust_state import EnrolledKey, ReadFile, Switches, TrustState
 from lkm.signing.verify import Answer, Verdict, answer
 
 _EFIVARS = "sys/firmware/efi/efivars"
@@ -29,20 +29,12 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """What a machine enforces and trusts (``None`` where it does not say), and what follows.
+class Status(Switches):
+    """What a machine enforces, whom it trusts, and what follows.
 
     ``unsigned`` and ``unknown_key`` are the kernel's answers to such modules.
     """
 
-    efi: bool
-    secure_boot: bool | None
-    setup_mode: bool | None
-    shim_validates: bool | None
-    trusted_for_modules: bool | None
-    sig_enforce: bool | None
-    lockdown: str | None
-    modules_disabled: bool | None
     enforcement: str | None
     unsigned: Answer | None
     unknown_key: Answer | None
@@ -76,14 +68,7 @@ def status_of(read_file: ReadFile) -> Status:
     state = trust_state.read(read_file)
     enforced = state.enforcement
     return Status(
-        efi=state.efi,
-        secure_boot=state.secure_boot,
-        setup_mode=state.setup_mode,
-        shim_validates=state.shim_validates,
-        trusted_for_modules=state.trusted_for_modules,
-        sig_enforce=state.sig_enforce,
-        lockdown=state.lockdown,
-        modules_disabled=state.modules_disabled,
+        **{field.name: getattr(state, field.name) for field in fields(Switches)},
         enforcement=enforced.value if enforced else None,
         unsigned=answer(Verdict.UNSIGNED, enforced) if enforced else None,
         unknown_key=answer(Verdict.UNKNOWN_KEY, enforced) if enforced else None,

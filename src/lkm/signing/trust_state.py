@@ -38,15 +38,13 @@ class EnrolledKey:
 
 
 @dataclass(frozen=True, slots=True)
-class TrustState:
-    """What a machine enforces and trusts; ``None`` where it does not say.
+class Switches:
+    """What a machine enforces; ``None`` where it does not say.
 
     ``secure_boot`` and ``setup_mode`` are the firmware's, ``shim_validates`` shim's own switch
     (``mokutil --disable-validation``), ``sig_enforce``, ``lockdown`` (``none``, ``integrity``,
-    ``confidentiality``) and ``modules_disabled`` the kernel's. ``enrolled`` are the certificates
-    of ``MokListRT``, ``pending`` and ``pending_deletion`` those MokManager will ask about at the
-    next boot, ``trusted_for_modules`` whether the kernel may put MOKs into ``.machine``
-    (``MokListTrustedRT``).
+    ``confidentiality``) and ``modules_disabled`` the kernel's; ``trusted_for_modules`` is whether
+    it may put MOKs into ``.machine`` (``MokListTrustedRT``).
     """
 
     efi: bool
@@ -57,6 +55,16 @@ class TrustState:
     sig_enforce: bool | None
     lockdown: str | None
     modules_disabled: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrustState(Switches):
+    """What a machine enforces, and whom it trusts.
+
+    ``enrolled`` are the certificates of ``MokListRT``, ``pending`` and ``pending_deletion`` those
+    MokManager will ask about at the next boot, ``firmware_keys`` those of ``db``.
+    """
+
     enrolled: tuple[EnrolledKey, ...]
     firmware_keys: tuple[EnrolledKey, ...]
     pending: tuple[EnrolledKey, ...]
