@@ -78,31 +78,24 @@ def lkm(*arguments: str) -> list[str]:
     return [os.path.join(os.path.dirname(sys.executable), "lkm"), *arguments]
 
 
-def at_most(
+def bounded(
     name: str,
     ours: float,
-    bound: float,
     *,
     unit: str,
+    most: float | None = None,
+    least: float | None = None,
     peer: float | None = None,
     note: str = "",
 ) -> Row:
-    """Return a row whose target is an upper bound: of the ratio when there is a peer."""
-    value = ours / peer if peer else ours
-    target = f"≤ {bound:g} ×" if peer else f"≤ {bound:g} {unit}"
-    return Row(name, ours, unit, target, value <= bound, peer, note)
-
-
-def at_least(
-    name: str,
-    ours: float,
-    bound: float,
-    *,
-    unit: str,
-    peer: float | None = None,
-    note: str = "",
-) -> Row:
-    """Return a row whose target is a lower bound: of peer / ours when there is a peer."""
-    value = peer / ours if peer else ours
-    target = f"≥ {bound:g} × faster" if peer else f"≥ {bound:g} {unit}"
-    return Row(name, ours, unit, target, value >= bound, peer, note)
+    """Return a row with one bound: ``most`` of ours, or of ours / peer where there is a peer;
+    ``least`` of ours, or of peer / ours.
+    """
+    if most is not None:
+        value, target = (ours / peer, f"≤ {most:g} ×") if peer else (ours, f"≤ {most:g} {unit}")
+        return Row(name, ours, unit, target, value <= most, peer, note)
+    assert least is not None
+    value, target = (
+        (peer / ours, f"≥ {least:g} × faster") if peer else (ours, f"≥ {least:g} {unit}")
+    )
+    return Row(name, ours, unit, target, value >= least, peer, note)

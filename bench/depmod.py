@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.common import Row, Timing, alternate, at_most, lkm, time_process
+from bench.common import Row, Timing, alternate, bounded, lkm, time_process
 from lkm.module.compression import Compression, compress
 from tests.support.kernels import KernelFiles, kernel_files
 from tests.support.trees import linked_tree
@@ -85,9 +85,9 @@ def pack(bench: Bench, compression: Compression) -> None:
 
 
 def both(what: str, ours: Timing, peer: Timing, cpu: float | None, wall: float) -> list[Row]:
-    rows = [at_most(f"{what}, wall", ours.wall, wall, unit="s", peer=peer.wall)]
+    rows = [bounded(f"{what}, wall", ours.wall, most=wall, unit="s", peer=peer.wall)]
     if cpu is not None:
-        rows.append(at_most(f"{what}, CPU", ours.cpu, cpu, unit="s", peer=peer.cpu))
+        rows.append(bounded(f"{what}, CPU", ours.cpu, most=cpu, unit="s", peer=peer.cpu))
     return rows
 
 
@@ -102,10 +102,10 @@ def plain() -> list[Row]:
     what = f"depmod, {count} modules"
     return [
         *both(f"{what}, all read", *warm, 0.60, 0.45),
-        at_most(
+        bounded(
             f"{what}, peak memory of a process",
             warm[0].memory,
-            1.0,
+            most=1.0,
             unit="MiB",
             peer=warm[1].memory,
         ),

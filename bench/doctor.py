@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.common import Row, at_most, lkm, time_process
+from bench.common import Row, bounded, lkm, time_process
 from lkm.operations import matrix as operation
 
 
@@ -29,16 +29,16 @@ def _one(release: str, modules: Path) -> list[Row]:
         command = lkm("doctor", subject, "--release", release)
         time_process(command)
         wall = statistics.median(time_process(command).wall for _ in range(7))
-        rows.append(at_most(f"doctor on {what}, whole process", wall, 0.3, unit="s"))
+        rows.append(bounded(f"doctor on {what}, whole process", wall, most=0.3, unit="s"))
     return rows
 
 
 def _own(release: str, modules: Path, count: int) -> Row:
     wall, text = _timed(modules, release)
-    return at_most(
+    return bounded(
         f"{count} modules judged against their own kernel",
         wall,
-        3.0,
+        most=3.0,
         unit="s",
         note=text,
     )
@@ -47,7 +47,7 @@ def _own(release: str, modules: Path, count: int) -> Row:
 def _matrix(modules: Path, count: int, releases: list[str]) -> Row:
     wall, text = _timed(modules, ",".join(releases))
     name = f"matrix of {count} modules and {len(releases)} kernels"
-    return at_most(name, wall, 30.0, unit="s", note=text)
+    return bounded(name, wall, most=30.0, unit="s", note=text)
 
 
 def _timed(modules: Path, releases: str) -> tuple[float, str]:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.common import Row, Timing, at_least, at_most, median, time_process
+from bench.common import Row, Timing, bounded, median, time_process
 from lkm.kernel.emulated import open_machine
 from lkm.kernel.kernel import Kernel
 from tests.support.kernels import kernel_files
@@ -41,27 +41,27 @@ def measure() -> list[Row]:
     peer = virtme_ng(kernel.vmlinuz, module)
     cold = cold_boot(command)
     return [
-        at_most(
+        bounded(
             "process start → hello.ko's log line, warm cache",
             warm.wall,
-            0.35,
+            most=0.35,
             unit="s",
             note=f"CPU {warm.cpu:.2f} s",
         ),
-        at_least(
+        bounded(
             "the same, beside virtme-ng",
             warm.wall,
-            20,
+            least=20,
             unit="s",
             peer=peer.wall,
             note=f"CPU {peer.cpu:.1f} s for virtme-ng",
         ),
-        at_most("peak memory of that process", warm.memory, 150, unit="MiB"),
-        at_most("rewind + load + unload", rewind_load_unload() * 1000, 40, unit="ms"),
-        at_most(
+        bounded("peak memory of that process", warm.memory, most=150, unit="MiB"),
+        bounded("rewind + load + unload", rewind_load_unload() * 1000, most=40, unit="ms"),
+        bounded(
             "cold boot to hello.ko's log line, empty cache",
             cold.wall,
-            8,
+            most=8,
             unit="s",
             note=f"CPU {cold.cpu:.1f} s, unpacking the kernel and reading its types included",
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 
-from bench.common import Row, alternate, at_most, lkm, time_process
+from bench.common import Row, alternate, bounded, lkm, time_process
 from tests.support.kernels import kernel_files
 
 SCAN = """
@@ -35,13 +35,15 @@ def measure() -> list[Row]:
     )
     every = f"of {len(paths)} modules"
     return [
-        at_most(f"modinfo {every}, CPU", ours.cpu, 1.5, unit="s", peer=peer.cpu),
-        at_most(f"modinfo {every}, wall", ours.wall, 1.5, unit="s", peer=peer.wall),
-        at_most(f"header and .modinfo {every}, CPU", scan.cpu, 1.0, unit="s", peer=scan_peer.cpu),
-        at_most(
+        bounded(f"modinfo {every}, CPU", ours.cpu, most=1.5, unit="s", peer=peer.cpu),
+        bounded(f"modinfo {every}, wall", ours.wall, most=1.5, unit="s", peer=peer.wall),
+        bounded(
+            f"header and .modinfo {every}, CPU", scan.cpu, most=1.0, unit="s", peer=scan_peer.cpu
+        ),
+        bounded(
             "`lkm modinfo FILE`, a process",
             one.wall * 1000,
-            80,
+            most=80,
             unit="ms",
             note=f"Python alone {start.wall * 1000:.0f} ms, kmod {one_peer.wall * 1000:.1f} ms",
         ),

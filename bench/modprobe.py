@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench.common import Row, alternate, at_least, at_most, lkm, time_process
+from bench.common import Row, alternate, bounded, lkm, time_process
 from lkm.operations.resolve import open_kmod_resolver
 from lkm.tree.resolver import Resolver
 from tests.support.kernels import kernel_files
@@ -34,9 +34,15 @@ def measure() -> list[Row]:
     count = f"{len(names)} names"
     kmod = f"kmod {peer.wall * 1000:.1f} ms"
     return [
-        at_most(f"`lkm modprobe -D {NAME}`, a process", ours.wall * 1000, 80, unit="ms", note=kmod),
-        at_least(
-            "resolutions in process", again, 50_000, unit="per s", note=f"{count}, asked again"
+        bounded(
+            f"`lkm modprobe -D {NAME}`, a process", ours.wall * 1000, most=80, unit="ms", note=kmod
+        ),
+        bounded(
+            "resolutions in process",
+            again,
+            least=50_000,
+            unit="per s",
+            note=f"{count}, asked again",
         ),
         Row("resolutions in process, each name for the first time", first, "per s", "–", True),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from bench.common import Row, alternate, at_least, at_most, lkm, median, time_process
+from bench.common import Row, alternate, bounded, lkm, median, time_process
 from lkm.operations import module_files, sign
 from lkm.signing import keys
 from tests.support.kernels import kernel_files
@@ -38,8 +38,8 @@ def _trees(folder: Path) -> list[Row]:
     check = lkm("verify", str(kernel.modules))
     verified = median([time_process(check) for _ in range(4)][1:])
     return [
-        at_least(f"sign {len(paths)} modules, wall", ours.wall, 2, unit="s", peer=loop.wall),
-        at_most(f"verify {len(paths)} modules, wall", verified.wall, 10, unit="s"),
+        bounded(f"sign {len(paths)} modules, wall", ours.wall, least=2, unit="s", peer=loop.wall),
+        bounded(f"verify {len(paths)} modules, wall", verified.wall, most=10, unit="s"),
     ]
 
 
@@ -48,10 +48,10 @@ def _rehearsal() -> list[Row]:
     time_process(command)  # boots what is not in the cache yet
     again = median([time_process(command) for _ in range(3)])
     return [
-        at_most(
+        bounded(
             "Secure Boot rehearsal, the second time",
             again.wall,
-            10,
+            most=10,
             unit="s",
             note="two machines behind Secure Boot, restored from their snapshots",
         )

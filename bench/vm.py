@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.common import Row, at_least, at_most, lkm, time_process
+from bench.common import Row, bounded, lkm, time_process
 from lkm.kernel.open import open_kernel
 from tests.support.kernels import KernelFiles, kernel_files
 
@@ -28,12 +28,12 @@ def measure() -> list[Row]:
     time_process(lkm(*try_loop))
     whole = statistics.median(time_process(lkm(*try_loop)).wall for _ in range(5))
     return [
-        at_most("fresh VM to its first answer", answer * 1000, 300, unit="ms"),
-        at_most("`lkm --kernel vm try loop`, whole process", whole, 1.0, unit="s"),
-        at_least(
+        bounded("fresh VM to its first answer", answer * 1000, most=300, unit="ms"),
+        bounded("`lkm --kernel vm try loop`, whole process", whole, most=1.0, unit="s"),
+        bounded(
             "`lkm vm run -- uname -r`, whole process, against virtme-ng",
             ours,
-            10,
+            least=10,
             unit="s",
             peer=theirs,
             note=f"{VIRTME}, the same kernel, no KVM",

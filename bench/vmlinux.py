@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.common import Row, at_most, lkm, median, time_process
+from bench.common import Row, bounded, lkm, median, time_process
 from lkm.build import kbuild
 from lkm.vmlinux import btf, exports, kallsyms
 from lkm.vmlinux.image import VmlinuxImage, open_cached
@@ -25,29 +25,29 @@ def measure() -> list[Row]:
     (module,) = kbuild.build(HELLO, files.headers).modules
     trial = median([time_process(lkm("try", str(module))) for _ in range(7)])
     return [
-        at_most(
+        bounded(
             f"all {len(cached.kallsyms):,} kallsyms",
             processor_time(lambda: kallsyms.read(kernel)),
-            0.3,
+            most=0.3,
             unit="s CPU",
         ),
-        at_most(
+        bounded(
             f"all {len(cached.exports):,} exports",
             processor_time(lambda: exports.read(kernel)),
-            0.1,
+            most=0.1,
             unit="s CPU",
         ),
-        at_most("BTF, indexed", processor_time(lambda: btf.Btf(types)), 0.15, unit="s CPU"),
-        at_most(
+        bounded("BTF, indexed", processor_time(lambda: btf.Btf(types)), most=0.15, unit="s CPU"),
+        bounded(
             "vmlinuz opened: symbols, types, exports from the cache",
             processor_time(lambda: read_all(files.vmlinuz)),
-            0.08,
+            most=0.08,
             unit="s CPU",
         ),
-        at_most(
+        bounded(
             "lkm try hello.ko, the whole command",
             trial.wall,
-            0.5,
+            most=0.5,
             unit="s",
             note=f"CPU {trial.cpu:.2f} s",
         ),
