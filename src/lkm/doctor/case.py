@@ -26,6 +26,7 @@ class Case:
     ``data`` are the unpacked bytes the kernel is given; ``force_vermagic`` and
     ``force_modversions`` stand for the flags of finit_module(2). ``parameters`` is one string as
     the kernel gets it; ``sources`` tells where a parameter was configured (``file:line``).
+    ``verdict_only``: warnings that take long to find are not wanted.
     """
 
     image: ModuleImage
@@ -35,6 +36,7 @@ class Case:
     force_vermagic: bool = False
     force_modversions: bool = False
     sources: tuple[tuple[str, str], ...] = ()
+    verdict_only: bool = False
 
     @property
     def path(self) -> str:

@@ -71,7 +71,7 @@ def row(path: str, data: bytes, targets: Sequence[Target]) -> Row:
 
 
 def _cell(image: ModuleImage, payload: bytes, target: Target) -> Cell:
-    judgement = judge(Case(image, target, payload))
+    judgement = judge(Case(image, target, payload, verdict_only=True))
     if target.tree is not None and image.name in target.tree.builtin:
         reason = "it is built into that kernel"
         return Cell(target.release, Distance.NEVER, reason, "built-in", judgement.errno)

@@ -21,7 +21,8 @@ class _Document(msgspec.Struct):
 
 def encode(target: Target) -> bytes:
     """Return ``target`` as the bytes of a JSON document."""
-    image = replace(target.image, exports=dict(target.image.exports))
+    # A megabyte of names, to foresee what most kernels only warn of: left out.
+    image = replace(target.image, exports=dict(target.image.exports), types=None)
     tree = target.tree
     if tree is not None:
         tree = replace(tree, offers={name: tree.offers[name] for name in tree.offers})

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from lkm.doctor.kernel_types import KernelTypes
 from lkm.doctor.offers import Offer
 from lkm.module.image import ModuleImage
 from lkm.module.licence import is_gpl_compatible
@@ -47,7 +48,7 @@ class ImageFacts:
     ``vermagic`` is "" where it could not be read; ``machine`` an ELF machine number; ``config``
     the build options that loading depends on; ``checks`` names the checks this kernel makes that
     others do not (see ``target_image.CHECKS``); ``struct_module`` is the size in bytes; ``keys``
-    are the DER certificates built in.
+    are the DER certificates built in; ``types`` what a module's own types are held against.
     """
 
     release: str
@@ -58,6 +59,7 @@ class ImageFacts:
     checks: frozenset[str] = frozenset()
     struct_module: int | None = None
     keys: tuple[bytes, ...] = ()
+    types: KernelTypes | None = None
 
     def has(self, option: str) -> bool:
         """Whether the build option ``CONFIG_<option>`` is on."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from lkm.doctor import kernel_types
 from lkm.doctor.offers import KernelOffers
 from lkm.doctor.target import MACHINES, OPTIONS, ImageFacts
 from lkm.errors import LkmError
@@ -20,12 +21,13 @@ CHECKS: Mapping[str, bytes] = {
     "one-modinfo": b"Only one .modinfo section must exist",
     "symbol-section": b"has an invalid section index",
     "relocation-target": b"Invalid relocation target",
+    "btf-base": b"\0.BTF.base\0",
 }
-"""Checks some kernels make and others do not, each with the message only those have in them.
+"""Checks some kernels make and others do not, each with the text only those have in them.
 
 One more, ``missing-checksum``, is told by the distribution."""
 
-_FACT = "doctor-5"
+_FACT = "doctor-6"
 
 
 class _Kept(msgspec.Struct):
@@ -59,6 +61,7 @@ def read_image(path: str | os.PathLike[str]) -> ImageFacts:
         checks=frozenset(kept.checks),
         struct_module=kept.struct_module,
         keys=tuple(kept.keys),
+        types=kernel_types.of_image(image, store),
     )
 
 

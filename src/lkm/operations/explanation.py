@@ -36,8 +36,9 @@ def first_finding(
     if signal:
         return state.init_crashed(module, signal)
     logged = [each.finding for each in log.explain("\n".join(lines), RULES)]
-    fatal = [each for each in logged if each.severity is Severity.FATAL]
     judged = _judged(kernel, path, parameters)
+    warned = _warned(judged) if judged is not None else frozenset()
+    fatal = [f for f in logged if f.severity is Severity.FATAL and f.name not in warned]
     decisive = judged.decisive if judged is not None else None
     if decisive is not None and decisive.errno == errno:
         return decisive
@@ -47,6 +48,12 @@ def first_finding(
         return could_not_insert(module, errno)
     # Nothing stood against it: its own init function refused.
     return state.init_returned(module, errno)
+
+
+def _warned(judged: Examination) -> frozenset[str]:
+    """Return what this kernel only warns of, though its words are those of others that refuse."""
+    findings = (finding for step in judged.steps for finding in step.judgement.findings)
+    return frozenset(f.name for f in findings if f.severity is Severity.WARNING)
 
 
 def _judged(kernel: Kernel, path: str, parameters: str) -> Examination | None:

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 from lkm.errors import FormatError, NotFoundError
 
-_MAGIC = 0xEB9F
+MAGIC = 0xEB9F
+HEADER = "HBBIIIII"
+"""Magic, version, flags, length; then offset and length of the types, and of the strings."""
+
 _DEEPEST = 32
 
 
@@ -44,9 +47,10 @@ class Kind(enum.IntEnum):
 
 
 _COMPOSITE = (Kind.STRUCT, Kind.UNION)
-_NAMED_ALIASES = (Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG)
-# Bytes behind the 12 of struct btf_type: a constant, and some for each of its vlen items.
-_TAIL = {
+MODIFIERS = frozenset((Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG))
+"""Kinds whose size is that of the type behind them (``kernel/bpf/btf.c: btf_type_is_modifier``)."""
+
+TAIL = {
     Kind.INT: (4, 0),
     Kind.ARRAY: (12, 0),
     Kind.STRUCT: (0, 12),
@@ -58,6 +62,7 @@ _TAIL = {
     Kind.DECL_TAG: (4, 0),
     Kind.ENUM64: (0, 12),
 }
+"""Bytes behind the 12 of struct btf_type: a constant, and some for each of its vlen items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,8 @@ class Btf:
         self._path = path
         self._order = ">" if data[:2] == b"\xeb\x9f" else "<"
         types, strings = self._header()
-        self._strings = data[strings.start : strings.stop]
+        self.strings = data[strings.start : strings.stop]
+        """All names, those of the base not among them."""
         self._first_id = base.count if base else 1
         self._first_string = base._string_end if base else 0
         self._triple = struct.Struct(self._order + "III").unpack_from
@@ -234,7 +240,7 @@ class Btf:
         """Return the type behind typedefs, const, volatile, restrict and type tags."""
         for _ in range(_DEEPEST):
             found = self.type(id_)
-            if found.kind not in _NAMED_ALIASES:
+            if found.kind not in MODIFIERS:
                 return found
             id_ = found.size_or_type
         raise self._bad("a type", f"a chain of more than {_DEEPEST} aliases", id_)
@@ -255,9 +261,9 @@ class Btf:
         if len(self._data) < 24:
             raise FormatError("a BTF header of 24 bytes", f"{len(self._data)}", path=self._path)
         magic, version, _, length, types, types_size, strings, strings_size = struct.unpack_from(
-            self._order + "HBBIIIII", self._data
+            self._order + HEADER, self._data
         )
-        if magic != _MAGIC or version != 1:
+        if magic != MAGIC or version != 1:
             raise FormatError(
                 "BTF magic 0xeb9f, version 1", f"{magic:#x}, version {version}", path=self._path
             )
@@ -277,7 +283,7 @@ class Btf:
 
     def _index(self, types: range) -> tuple[array[int], array[int]]:
         """Return where each type is and the offset of its name: one pass over all of them."""
-        tails = [(12 + head, each) for head, each in (_TAIL.get(kind, (0, 0)) for kind in Kind)]
+        tails = [(12 + head, each) for head, each in (TAIL.get(kind, (0, 0)) for kind in Kind)]
         unpack = struct.Struct(self._order + "II").unpack_from
         positions, names = [], []
         data, at, end = self._data, types.start, types.stop
@@ -297,7 +303,7 @@ class Btf:
         return array("I", positions), array("I", names)
 
     def _named(self, name: str) -> Iterator[Type]:
-        start = self._strings.find(b"\0" + name.encode() + b"\0") + 1
+        start = self.strings.find(b"\0" + name.encode() + b"\0") + 1
         if not start or not name:
             return
         wanted, index = start + self._first_string, -1
@@ -325,7 +331,7 @@ class Btf:
                 yield from self._members(self.resolve(type_id).id, base + offset, depth + 1)
 
     def _item_positions(self, found: Type) -> range:
-        step = _TAIL[found.kind][1]
+        step = TAIL[found.kind][1]
         start = self._position(found.id) + 12
         return range(start, start + step * found.items, step)
 
@@ -345,16 +351,16 @@ class Btf:
 
     @property
     def _string_end(self) -> int:
-        return self._first_string + len(self._strings)
+        return self._first_string + len(self.strings)
 
     def _string(self, offset: int) -> str:
         if offset < self._first_string and self._base is not None:
             return self._base._string(offset)
         start = offset - self._first_string
-        end = self._strings.find(b"\0", start)
-        if start >= len(self._strings) or end < 0:
+        end = self.strings.find(b"\0", start)
+        if start >= len(self.strings) or end < 0:
             raise self._bad("the offset of a string", f"{offset:#x}", None)
-        return self._strings[start:end].decode("utf-8", "replace")
+        return self.strings[start:end].decode("utf-8", "replace")
 
     def _bad(self, expected: str, found: str, id_: int | None) -> FormatError:
         where = f"type {id_} is {found}" if id_ is not None else found

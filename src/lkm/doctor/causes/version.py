@@ -136,20 +136,34 @@ def struct_size(
     )
 
 
-def btf(module: str, errno: int = EINVAL, *, fatal: bool = True) -> Finding:
-    """Its type data does not fit the kernel's: built against another vmlinux."""
+def btf(
+    module: str,
+    errno: int = EINVAL,
+    *,
+    fatal: bool = True,
+    what: str = "",
+    release: str = "",
+    path: str = "",
+) -> Finding:
+    """Its type data does not fit the kernel's: made against another vmlinux.
+
+    With MODULE_ALLOW_BTF_MISMATCH the kernel loads it, without the type data.
+    """
     return Finding(
         "btf",
         Severity.FATAL if fatal else Severity.WARNING,
-        "the module's BTF type data was made against another vmlinux",
+        "the module's BTF type data was made against another vmlinux"
+        + ("" if fatal else ": it loads, but BPF programs find no types in it"),
         errno if fatal else 0,
         f"failed to validate module [{module}] BTF: -{errno}",
         module=module,
+        evidence=(Evidence("against this kernel's types", what, path),) if what else (),
         fixes=(
-            rebuild(),
+            rebuild(release, path),
             Fix(
-                "or leave the type data away; the module works without it",
-                (f"objcopy --remove-section .BTF {module}.ko",),
+                "or leave the type data away, which only BPF programs miss, and sign it again "
+                "if it was signed",
+                (f"objcopy --remove-section .BTF {shlex.quote(path or f'{module}.ko')}",),
             ),
         ),
     )

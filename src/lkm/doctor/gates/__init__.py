@@ -13,6 +13,7 @@ from lkm.doctor.case import Case
 from lkm.doctor.finding import Finding
 from lkm.doctor.gates import (
     blacklist,
+    btf,
     duplicates,
     elf,
     file,
@@ -49,6 +50,7 @@ AFTER_ELF: tuple[tuple[str, Gate], ...] = (
     ("licence", licence.check),
     ("symbols", symbols.check),
     ("duplicates", duplicates.check),
+    ("btf", btf.check),
     ("parameters", parameters.check),
     ("init", init.check),
 )
