@@ -34,6 +34,10 @@ def _tree(tmp_path: Path) -> list[str]:
 def test_why_shows_the_order_and_the_rules(tmp_path: Path) -> None:
     done = lkm("why", "a", *_tree(tmp_path))
     assert done.returncode == 0
+    first, _, rest = done.stdout.partition("\n")
+    assert first == f"a means a, in {tmp_path}/lib/modules/1"
+    assert str(tmp_path / "lib") not in rest.partition("note: ")[0]
+    assert "  a   modules.dep.bin\n" in done.stdout
     assert "  1. load b.ko   (dependency of a)\n  2. load a.ko x=1   (asked for)\n" in done.stdout
     assert "test.conf:2: blacklist b   has no effect: it is loaded as a dependency of a" in (
         done.stdout

@@ -41,13 +41,19 @@ def _document(answer: Explanation) -> dict[str, object]:
 
 
 def text(answer: Explanation, resolver: Resolver) -> str:
-    """Return the answer as a person reads it."""
+    """Return the answer as a person reads it; the module directory is named once, at the top."""
     if not answer.plan.targets:
         return "".join(f"{line}\n" for line in _unknown_lines(answer, resolver))
-    steps = _step_lines(answer.plan, resolver.directory)
-    lines = [*_meaning_lines(answer), *steps, *_rule_lines(answer)]
+    directory = resolver.directory
+    lines = [*_meaning_lines(answer, directory), *_step_lines(answer.plan, directory)]
+    lines += _rule_lines(answer, directory)
     lines += [f"note: {problem}" for problem in answer.plan.problems]
     return "\n".join(lines) + "\n"
+
+
+def _below(directory: str, path: object) -> str:
+    """Return a path or ``file:line`` as it is named below the module directory."""
+    return str(path).removeprefix(f"{directory}/")
 
 
 def _unknown_lines(answer: Explanation, resolver: Resolver) -> list[str]:
@@ -62,31 +68,32 @@ def _unknown_lines(answer: Explanation, resolver: Resolver) -> list[str]:
     return lines
 
 
-def _meaning_lines(answer: Explanation) -> list[str]:
+def _meaning_lines(answer: Explanation, directory: str) -> list[str]:
     modules = ", ".join(dict.fromkeys(target.module for target in answer.plan.targets))
-    lines = [f"{answer.name} means {modules}"]
+    lines = [f"{answer.name} means {modules}, in {directory}"]
     for meaning in answer.meanings:
         pattern = "" if meaning.pattern == meaning.module else f"{meaning.pattern} → "
         verdict = "" if meaning.decides else "   not asked: an earlier place knows the name"
-        lines.append(f"  {pattern}{meaning.module}   {meaning.source}{verdict}")
+        source = _below(directory, meaning.source)
+        lines.append(f"  {pattern}{meaning.module}   {source}{verdict}")
     return lines
 
 
 def _step_lines(plan: Plan, directory: str) -> list[str]:
     """Return the steps; a module that kmod lists twice is loaded at the first."""
-    lines = ["", f"In this order, below {directory}:"]
+    lines = ["", "In this order:"]
     steps: dict[tuple[str, StepKind], Step] = {}
     for step in plan.steps:
         steps.setdefault((step.module, step.kind), step)
     for number, step in enumerate(steps.values(), 1):
-        lines.append(f"{number:>3}. {_action(step, directory)}   {_reason(step)}")
+        lines.append(f"{number:>3}. {_action(step, directory)}   {_reason(step, directory)}")
     return lines
 
 
 def _action(step: Step, directory: str) -> str:
     if step.kind is StepKind.INSMOD:
         options = f" {step.options.strip()}" if step.options.strip() else ""
-        return f"load {step.path.removeprefix(directory + '/')}{options}"
+        return f"load {_below(directory, step.path)}{options}"
     if step.kind is StepKind.INSTALL:
         return f"run {step.command}   in place of loading {step.module}"
     words = {
@@ -97,28 +104,34 @@ def _action(step: Step, directory: str) -> str:
     return words.get(step.kind, step.kind.value + " {}").format(step.module)
 
 
-def _reason(step: Step) -> str:
+def _reason(step: Step, directory: str) -> str:
     if step.reason is Reason.REQUESTED:
-        return f"({step.source})" if step.kind is StepKind.BLACKLISTED else "(asked for)"
-    source = f", {step.source}" if step.reason is not Reason.DEPENDENCY else ""
+        return (
+            f"({_below(directory, step.source)})"
+            if step.kind is StepKind.BLACKLISTED
+            else "(asked for)"
+        )
+    where = f", {_below(directory, step.source)}"
+    source = where if step.reason is not Reason.DEPENDENCY else ""
     optional = "" if step.required else "; a failure would not matter"
     return f"({step.reason.value} of {step.parent}{source}{optional})"
 
 
-def _rule_lines(answer: Explanation) -> list[str]:
+def _rule_lines(answer: Explanation, directory: str) -> list[str]:
     if not answer.rules:
         return []
-    return ["", "Rules that name one of them:", *(f"  {_rule(j)}" for j in answer.rules)]
+    return ["", "Rules that name one of them:", *(f"  {_rule(j, directory)}" for j in answer.rules)]
 
 
-def _rule(judged: Judged) -> str:
+def _rule(judged: Judged, directory: str) -> str:
     rule = judged.rule
+    because = _below(directory, judged.because)
     value = f" {rule.value.strip()}" if rule.value else ""
     verdict = {
         Effect.APPLIES: "applies",
-        Effect.SHADOWED: f"has no effect: only the first counts, {judged.because}",
-        Effect.MASKED: f"is not read: {judged.because} has the same name",
-        Effect.NONE: f"has no effect: {judged.because}",
-        Effect.KERNEL: judged.because,
+        Effect.SHADOWED: f"has no effect: only the first counts, {because}",
+        Effect.MASKED: f"is not read: {because} has the same name",
+        Effect.NONE: f"has no effect: {because}",
+        Effect.KERNEL: because,
     }[judged.effect]
-    return f"{rule.source}: {rule.kind} {rule.name}{value}   {verdict}"
+    return f"{_below(directory, rule.source)}: {rule.kind} {rule.name}{value}   {verdict}"
