@@ -9,10 +9,10 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Mapping, Sequence
-from types import TracebackType
 from typing import Any, Protocol
 
 from lkm.errors import FormatError, KernelError, NotFoundError
+from lkm.kernel.closing import Closing
 from lkm.kernel.log import LogRecord
 from lkm.kernel.log_reader import LogWatch, read_log
 from lkm.kernel.proc import LoadedModule, parse_modules, sysfs_order
@@ -72,7 +72,7 @@ def _value_text(value: ParameterValue) -> str:
     return ",".join(_value_text(item) for item in value or ())
 
 
-class Kernel:
+class Kernel(Closing):
     """One kernel; a context manager that gives the machine back.
 
     Reading and writing files raises ``OSError`` with the kernel's errno, as on the machine
@@ -82,17 +82,6 @@ class Kernel:
 
     def __init__(self, syscalls: Syscalls) -> None:
         self.syscalls = syscalls
-
-    def __enter__(self) -> Kernel:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Give the machine back; the kernel cannot be used after this."""

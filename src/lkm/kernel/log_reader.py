@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from types import TracebackType
 
+from lkm.kernel.closing import Watch
 from lkm.kernel.log import LogRecord, decode, parse_text
 from lkm.kernel.syscalls import Syscalls
 
@@ -33,16 +33,11 @@ def _read_by_syslog(syscalls: Syscalls) -> tuple[LogRecord, ...]:
     return parse_text(syscalls.syslog(_READ_ALL, _BUFFER_SIZE).decode("utf-8", "replace"))
 
 
-class LogWatch:
-    """What the kernel logs from the moment this is made; a context manager, or ``close`` it.
-
-    Where the log may not be read at all, a watch sees nothing rather than fail: it accompanies an
-    operation whose own result matters more.
-    """
+class LogWatch(Watch):
+    """What the kernel logs from the moment this is made; nothing where that may not be read."""
 
     def __init__(self, syscalls: Syscalls) -> None:
-        self._syscalls = syscalls
-        self._descriptor: int | None = None
+        super().__init__(syscalls)
         self._seen: int | None = None
         self._known_text = 0
         try:
@@ -51,17 +46,6 @@ class LogWatch:
         except OSError:
             with contextlib.suppress(OSError):
                 self._known_text = len(_read_by_syslog(syscalls))
-
-    def __enter__(self) -> LogWatch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def new_records(self) -> tuple[LogRecord, ...]:
         """Return the records logged since the watch began or was last asked."""
@@ -80,10 +64,3 @@ class LogWatch:
         new = records[self._known_text :]
         self._known_text = len(records)
         return new
-
-    def close(self) -> None:
-        """Give the descriptor back."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            with contextlib.suppress(OSError):
-                self._syscalls.close(descriptor)

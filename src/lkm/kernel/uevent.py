@@ -11,8 +11,8 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 
+from lkm.kernel.closing import Watch
 from lkm.kernel.syscalls import Syscalls
 
 _AF_NETLINK = 16
@@ -44,35 +44,17 @@ def parse(message: bytes) -> Uevent | None:
     return Uevent(action, path, tuple((key, value) for key, equals, value in pairs if equals))
 
 
-class UeventWatch:
-    """The uevents of a kernel from the moment this is made; a context manager.
-
-    Where no socket can be had, a watch sees nothing rather than fail: it accompanies other work.
-    """
+class UeventWatch(Watch):
+    """The uevents of a kernel from the moment this is made; none where no socket can be had."""
 
     def __init__(self, syscalls: Syscalls) -> None:
-        self._syscalls = syscalls
-        self._descriptor: int | None = None
+        super().__init__(syscalls)
         kind = socket.SOCK_RAW | os.O_NONBLOCK | os.O_CLOEXEC
         with contextlib.suppress(OSError):
             descriptor = syscalls.socket(_AF_NETLINK, kind, _NETLINK_KOBJECT_UEVENT)
             self._descriptor = descriptor
             # struct sockaddr_nl: family, padding, port (the kernel chooses), groups
             syscalls.bind(descriptor, struct.pack("=HHII", _AF_NETLINK, 0, 0, _KERNEL_GROUP))
-
-    def __enter__(self) -> UeventWatch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):
-                self._syscalls.close(self._descriptor)
-            self._descriptor = None
 
     def new_events(self) -> tuple[Uevent, ...]:
         """Return the events since the watch began or was last asked."""

@@ -16,12 +16,18 @@ from tests.support.modules import built
 
 
 def run(
-    machine: EmulatedMachine, name: str, *, guard: bool = False, alignment: int = 8, fail: int = 0
+    machine: EmulatedMachine,
+    name: str,
+    *,
+    guard: bool = False,
+    trace: bool = False,
+    alignment: int = 8,
+    fail: int = 0,
 ) -> tuple[Interposition, KernelError | None]:
     """Load and unload a test module with an interposition on it."""
     machine.rewind()
     image = ModuleImage.open(built(name))
-    watched = machine.interpose(image, guard=guard, guard_alignment=alignment)
+    watched = machine.interpose(image, guard=guard, trace=trace, guard_alignment=alignment)
     if fail:
         watched.fail_allocation(fail)
     kernel = Kernel(machine)
@@ -123,11 +129,7 @@ def test_guards_say_nothing_of_modules_that_do_nothing_wrong(
 
 
 def test_trace_has_calls_in_order_with_arguments_and_results(machine: EmulatedMachine) -> None:
-    image = ModuleImage.open(built("hello"))
-    watched = machine.interpose(image, trace=True)
-    kernel = Kernel(machine)
-    kernel.load(image)
-    kernel.unload("hello")
+    watched, _ = run(machine, "hello", trace=True)
     first, last = watched.trace
     assert (first.number, last.number) == (1, 2)
     assert (first.function, first.site.function) == ("_printk", "hello_init")
@@ -139,11 +141,7 @@ def test_trace_has_calls_in_order_with_arguments_and_results(machine: EmulatedMa
 
 
 def test_traced_pointers_and_sizes_agree_with_the_allocations(machine: EmulatedMachine) -> None:
-    image = ModuleImage.open(built("allocates"))
-    watched = machine.interpose(image, trace=True)
-    kernel = Kernel(machine)
-    kernel.load(image)
-    kernel.unload("allocates")
+    watched, _ = run(machine, "allocates", trace=True)
     made = [call for call in watched.trace if "kmalloc" in call.function]
     freed = [call for call in watched.trace if call.function == "kfree"]
     assert [call.arguments[0].value for call in made] == [64, 128, 256, 512]
