@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lkm import files
+from lkm.doctor.target_image import read_image
 from lkm.errors import FormatError, LkmError, NotFoundError, UnsupportedError
 from lkm.vmlinux.executable import Executable
 from lkm.vmlinux.image import VmlinuxImage, open_cached
@@ -185,3 +186,14 @@ def test_damaged_executable() -> None:
             _check(VmlinuxImage.from_bytes(bytes(data[:cut])))
         except (LkmError, AssertionError):
             continue
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize(("number", "word"), [(22, "s390x"), (243, "riscv64"), (183, "aarch64")])
+def test_the_doctor_knows_the_architecture_by_its_number(
+    number: int, word: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "vmlinux"
+    path.write_bytes(writer.elf({".rodata": (BASE, BANNER)}, machine=number))
+    assert VmlinuxImage.open(path).machine == word
+    assert read_image(path).machine == number

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lkm.doctor.offers import Offer
-from lkm.doctor.target import MACHINES, OPTIONS, ImageFacts, TreeFacts
+from lkm.doctor.target import OPTIONS, ImageFacts, TreeFacts
+from lkm.elf.machine import X86_64
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage
 from lkm.vmlinux import config
@@ -26,7 +27,7 @@ def read_headers(headers: Path, release: str, tree: TreeFacts | None = None) -> 
     return ImageFacts(
         release=release,
         vermagic=vermagic,
-        machine=machine or MACHINES["x86_64"],
+        machine=machine or X86_64,
         exports=exports,
         config=_config(headers / "include/config/auto.conf"),
         struct_module=size,

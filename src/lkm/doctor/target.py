@@ -21,13 +21,6 @@ from lkm.tree.config import Config
 if TYPE_CHECKING:
     from lkm.signing.keyring import Keyring
 
-# include/uapi/linux/elf-em.h, by the name uname -m gives
-MACHINES = {
-    "x86_64": 62, "i386": 3, "i686": 3, "aarch64": 183, "armv7l": 40, "riscv64": 243,
-    "ppc64le": 21, "ppc64": 21, "s390x": 22, "mips64": 8, "loongarch64": 258,
-}  # fmt: skip
-
-
 OPTIONS = tuple(
     f"CONFIG_{name}"
     for name in (

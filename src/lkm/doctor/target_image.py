@@ -10,7 +10,7 @@ import msgspec
 
 from lkm.doctor import kernel_types
 from lkm.doctor.offers import KernelOffers
-from lkm.doctor.target import MACHINES, OPTIONS, ImageFacts
+from lkm.doctor.target import OPTIONS, ImageFacts
 from lkm.errors import LkmError
 from lkm.vmlinux.cache import FactStore
 from lkm.vmlinux.image import VmlinuxImage, open_cached
@@ -87,7 +87,7 @@ def _read(image: VmlinuxImage) -> _Kept:
     return _Kept(
         release=image.release,
         vermagic=find_vermagic(data, image.release),
-        machine=MACHINES.get(image.machine, 0),
+        machine=image.elf.machine_number,
         config=_config(image),
         checks=_checks(image, data),
         struct_module=_struct_module(image),

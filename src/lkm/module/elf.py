@@ -11,8 +11,8 @@ import functools
 import struct
 from collections.abc import Iterator
 
-from lkm.errors import FormatError
-from lkm.module.elf_types import (
+from lkm.elf.types import (
+    LAYOUTS,
     SHN_ABS,
     SHN_COMMON,
     SHN_LORESERVE,
@@ -20,6 +20,7 @@ from lkm.module.elf_types import (
     SHN_XINDEX,
     Binding,
     Header,
+    Layout,
     ObjectType,
     Section,
     SectionFlag,
@@ -27,6 +28,7 @@ from lkm.module.elf_types import (
     Symbol,
     SymbolType,
 )
+from lkm.errors import FormatError
 from lkm.module.source import Source
 
 __all__ = [
@@ -54,23 +56,6 @@ _SHSTRTAB_GUESS = 1024  # the names usually lie just before the section headers
 _EMPTY_TYPES = frozenset(map(int, (SectionType.NOBITS, SectionType.NULL)))
 _FEW = 4  # a name that occurs more often is searched for header by header
 
-
-class _Layout:
-    """How one ELF class and byte order lays its tables out."""
-
-    def __init__(self, order: str, header: str, section: str, symbol: str) -> None:
-        self.order = order
-        self.header = struct.Struct(order + header)
-        self.section = struct.Struct(order + section)
-        self.symbol = struct.Struct(order + symbol)
-
-
-_LAYOUTS = {
-    bytes((1, 1)): _Layout("<", "16xHHIIIIIHHHHHH", "10I", "IIIBBH"),
-    bytes((1, 2)): _Layout(">", "16xHHIIIIIHHHHHH", "10I", "IIIBBH"),
-    bytes((2, 1)): _Layout("<", "16xHHIQQQIHHHHHH", "IIQQQQIIQQ", "IBBHQQ"),
-    bytes((2, 2)): _Layout(">", "16xHHIQQQIHHHHHH", "IIQQQQIIQQ", "IBBHQQ"),
-}
 
 _SectionRow = tuple[int, int, int, int, int, int, int, int, int, int]
 _SymbolRow = tuple[int, int, int, int, int]  # name, value, size, info, section
@@ -246,7 +231,7 @@ def _places(table: bytes, text: bytes) -> list[int]:
     return places
 
 
-def _read_header(source: Source) -> tuple[_Layout, Header]:
+def _read_header(source: Source) -> tuple[Layout, Header]:
     start = source.read(0, min(64, source.size))
     if start[:4] != b"\x7fELF":
         raise FormatError(
@@ -256,7 +241,7 @@ def _read_header(source: Source) -> tuple[_Layout, Header]:
             offset=0,
             hint="this is not a kernel module",
         )
-    layout = _LAYOUTS.get(start[4:6])
+    layout = LAYOUTS.get(start[4:6])
     if layout is None:
         raise FormatError(
             "ELF class 1 or 2 and byte order 1 or 2",
@@ -270,7 +255,7 @@ def _read_header(source: Source) -> tuple[_Layout, Header]:
     return layout, _checked_header(source, start, layout)
 
 
-def _checked_header(source: Source, start: bytes, layout: _Layout) -> Header:
+def _checked_header(source: Source, start: bytes, layout: Layout) -> Header:
     kind, machine, _, _, _, offset, flags, _, _, _, entry_size, count, names_index = (
         layout.header.unpack_from(start)
     )

@@ -148,9 +148,9 @@ class ModuleImage:
     @functools.cached_property
     def build_id(self) -> str | None:
         """The linker's build id in hexadecimal."""
-        from lkm.module import notes
+        from lkm.elf import notes
 
-        return notes.build_id(self.elf)
+        return notes.build_id(self.elf.named_data(".note.gnu.build-id"), self.elf.byte_order)
 
     @property
     def init(self) -> str | None:

@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lkm.elf.machine import MIPS
 from lkm.errors import FormatError
 from lkm.module.elf import ElfFile, Section, SectionType
 from lkm.module.relocation_types import type_name
-
-EM_MIPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +78,9 @@ def counted(elf: ElfFile) -> tuple[tuple[str, int], ...]:
 def _split_for(elf: ElfFile) -> Callable[[int], tuple[int, int]]:
     if elf.header.bits == 32:
         return lambda info: (info >> 8, info & 0xFF)
-    if elf.header.machine == EM_MIPS and elf.header.little_endian:
+    if elf.header.machine == MIPS and elf.header.little_endian:
         # The symbol is a 32-bit word of its own, the type the last byte.
         return lambda info: (info & 0xFFFFFFFF, info >> 56)
-    if elf.header.machine == EM_MIPS:
+    if elf.header.machine == MIPS:
         return lambda info: (info >> 32, info & 0xFF)
     return lambda info: (info >> 32, info & 0xFFFFFFFF)

@@ -10,35 +10,12 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lkm.elf import machine, notes
+from lkm.elf.types import LAYOUTS, Section, SectionType
 from lkm.errors import FormatError, UnsupportedError
 from lkm.vmlinux import payload
 
-MACHINES = {
-    3: "i386",
-    8: "mips",
-    21: "ppc64",
-    22: "s390",
-    40: "arm",
-    62: "x86_64",
-    183: "aarch64",
-    243: "riscv",
-    258: "loongarch",
-}
-_SHT_NOBITS = 8
 _PT_LOAD = 1
-_NT_GNU_BUILD_ID = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A section header: name, ``SHT_`` type, ``SHF_`` flags, address; offset and size in bytes."""
-
-    name: str
-    type: int
-    flags: int
-    address: int
-    offset: int
-    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +28,6 @@ class Segment:
     file_size: int
     memory_size: int
     flags: int
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """An ELF note: the owner's name, the type number it gave, and what it holds."""
-
-    owner: str
-    type: int
-    content: bytes
 
 
 class Executable:
@@ -75,73 +43,61 @@ class Executable:
             )
         if data[:4] != b"\x7fELF" or len(data) < 64:
             raise FormatError("an ELF file", repr(data[:8]), path=path)
-        if data[4] not in (1, 2) or data[5] not in (1, 2):
+        layout = LAYOUTS.get(data[4:6])
+        if layout is None:
             raise FormatError(
                 "ELF class and byte order 1 or 2", repr(data[4:6]), path=path, offset=4
             )
+        self._layout = layout
         self.pointer_size = 4 * data[4]
-        self.byte_order = "<" if data[5] == 1 else ">"
-        wide = self.pointer_size == 8
-        fields = struct.unpack_from(
-            self.byte_order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"), data, 16
-        )
-        (self.type, self._machine, _, self.entry, self._phoff, self._shoff) = fields[:6]
+        self.byte_order = layout.order
+        fields = layout.header.unpack_from(data)
+        (self.type, self.machine_number, _, self.entry, self._phoff, self._shoff) = fields[:6]
         (_, _, _, self._phnum, _, self._shnum, self._shstrndx) = fields[6:]
 
     @property
     def machine(self) -> str:
         """The architecture as ``uname -m`` calls it (``x86_64``), or the ``EM_`` number."""
-        return MACHINES.get(self._machine, str(self._machine))
+        return machine.word(self.machine_number)
 
     @functools.cached_property
     def sections(self) -> dict[str, Section]:
         """The sections by name; of several with one name the first."""
-        form = self.byte_order + ("IIQQQQ" if self.pointer_size == 8 else "IIIIII")
-        step = 64 if self.pointer_size == 8 else 40
-        headers = list(self._table("section", form, step, self._shoff, self._shnum))
+        headers = list(self._table("section", self._layout.section, self._shoff, self._shnum))
         if not headers or self._shstrndx >= len(headers):
             return {}
         names = headers[self._shstrndx]
         strings = self._bytes(names[4], names[5])
         found: dict[str, Section] = {}
-        for name, kind, flags, address, offset, size in headers:
+        for index, (name, *rest) in enumerate(headers):
             text = _string(strings, name)
-            found.setdefault(text, Section(text, kind, flags, address, offset, size))
+            found.setdefault(text, Section(index, text, *rest))
         return found
 
     @functools.cached_property
     def segments(self) -> tuple[Segment, ...]:
         """The ``PT_LOAD`` program headers, in file order."""
         wide = self.pointer_size == 8
-        form = self.byte_order + ("IIQQQQQ" if wide else "IIIIIII")
         loads = []
-        for header in self._table("program", form, 56 if wide else 32, self._phoff, self._phnum):
+        for header in self._table("program", self._layout.segment, self._phoff, self._phnum):
             if header[0] != _PT_LOAD:
                 continue
             if wide:
-                _, flags, offset, address, physical, in_file, in_memory = header
+                _, flags, offset, address, physical, in_file, in_memory, _ = header
             else:
-                _, offset, address, physical, in_file, in_memory, flags = header
+                _, offset, address, physical, in_file, in_memory, flags, _ = header
             loads.append(Segment(address, physical, offset, in_file, in_memory, flags))
         return tuple(loads)
-
-    @functools.cached_property
-    def notes(self) -> tuple[Note, ...]:
-        """The notes of the ``.notes`` section."""
-        return tuple(_notes(self.content(".notes") or b"", self.byte_order))
 
     @property
     def build_id(self) -> str | None:
         """The GNU build id in hexadecimal, or ``None`` when the linker left none."""
-        for note in self.notes:
-            if note.owner == "GNU" and note.type == _NT_GNU_BUILD_ID:
-                return note.content.hex()
-        return None
+        return notes.build_id(self.content(".notes") or b"", self.byte_order)
 
     def content(self, section: str) -> bytes | None:
         """Return the bytes of a section, or ``None`` when there is none of that name."""
         header = self.sections.get(section)
-        if header is None or header.type == _SHT_NOBITS:
+        if header is None or header.type == SectionType.NOBITS:
             return None
         return self._bytes(header.offset, header.size)
 
@@ -173,29 +129,16 @@ class Executable:
         return self.data[offset : offset + size]
 
     def _table(
-        self, what: str, form: str, step: int, offset: int, count: int
+        self, what: str, form: struct.Struct, offset: int, count: int
     ) -> Iterator[tuple[int, ...]]:
-        if offset + step * count > len(self.data):
+        end = offset + form.size * count
+        if end > len(self.data):
             raise FormatError(
                 f"{count} {what} headers", "the end of the file", path=self.path, offset=offset
             )
-        for index in range(count):
-            yield struct.unpack_from(form, self.data, offset + step * index)
+        yield from form.iter_unpack(memoryview(self.data)[offset:end])
 
 
 def _string(strings: bytes, offset: int) -> str:
     end = strings.find(b"\0", offset)
     return strings[offset : end if end >= 0 else len(strings)].decode("utf-8", "replace")
-
-
-def _notes(data: bytes, byte_order: str) -> Iterator[Note]:
-    position = 0
-    while position + 12 <= len(data):
-        name_size, size, kind = struct.unpack_from(byte_order + "III", data, position)
-        name_at = position + 12
-        at = name_at + (name_size + 3 & ~3)
-        if at + size > len(data):
-            return
-        owner = data[name_at : name_at + name_size].rstrip(b"\0").decode("ascii", "replace")
-        yield Note(owner, kind, data[at : at + size])
-        position = at + (size + 3 & ~3)

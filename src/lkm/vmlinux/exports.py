@@ -10,8 +10,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lkm.elf.types import Section
 from lkm.errors import FormatError
-from lkm.vmlinux.executable import Executable, Section
+from lkm.vmlinux.executable import Executable
 
 _MASK = (1 << 64) - 1
 

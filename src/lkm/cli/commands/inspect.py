@@ -9,25 +9,13 @@ import click
 from lkm import taint
 from lkm.cli.tool_command import complete_modules
 from lkm.cli.view import Block, Cell, Pairs, Styled, Table, show
+from lkm.elf import machine
 from lkm.module.elf import SectionFlag
 from lkm.module.parameters import Parameter
 from lkm.operations.inspect import Inspection, inspect
 from lkm.operations.providers import Provider, ProviderKind
 
 _FEW = 10
-_MACHINES = {
-    3: "i386",
-    8: "MIPS",
-    20: "PowerPC",
-    21: "PowerPC 64",
-    22: "S/390",
-    40: "ARM",
-    43: "SPARC 64",
-    62: "x86-64",
-    183: "AArch64",
-    243: "RISC-V",
-    258: "LoongArch",
-}
 _FLAG_LETTERS = {
     SectionFlag.WRITE: "W",
     SectionFlag.ALLOC: "A",
@@ -89,8 +77,7 @@ def _identity(found: Inspection) -> Iterator[tuple[str, Cell]]:
     yield "authors", "\n".join(found.all("author"))
     yield "built for", " ".join([found.release or "", *found.vermagic]).strip()
     order = "little-endian" if found.little_endian else "big-endian"
-    machine = _MACHINES.get(found.machine, f"machine {found.machine}")
-    yield "machine", f"{machine}, {found.bits}-bit, {order}"
+    yield "machine", f"{machine.label(found.machine)}, {found.bits}-bit, {order}"
     yield "build id", found.build_id or ""
     yield "source version", ", ".join(found.all("srcversion"))
     yield "init function", found.init or "none"

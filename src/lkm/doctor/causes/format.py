@@ -9,6 +9,7 @@ import shlex
 from errno import EINVAL, ENOENT, ENOEXEC
 
 from lkm.doctor.finding import Evidence, Finding, Fix, Severity
+from lkm.elf.machine import label
 
 _UNPACK = {"gzip": "gunzip", "xz": "unxz", "zstd": "unzstd --rm"}
 
@@ -99,20 +100,12 @@ def wrong_type(elf_type: int, path: str = "") -> Finding:
     )
 
 
-# Documentation of e_machine: the ELF specification's registry.
-MACHINES = {
-    2: "SPARC", 3: "x86 (32 bit)", 8: "MIPS", 20: "PowerPC", 21: "PowerPC (64 bit)", 22: "s390",
-    40: "ARM (32 bit)", 43: "SPARC (64 bit)", 50: "Itanium", 62: "x86-64", 183: "ARM (64 bit)",
-    243: "RISC-V", 258: "LoongArch",
-}  # fmt: skip
-
-
 def wrong_machine(machine: int, target: int = 0, path: str = "") -> Finding:
     """Built for another processor."""
-    name = MACHINES.get(machine, f"machine {machine}")
+    name = label(machine)
     evidence = [Evidence("the module is for", name, path)]
     if target:
-        evidence.append(Evidence("the kernel runs on", MACHINES.get(target, str(target))))
+        evidence.append(Evidence("the kernel runs on", label(target)))
     return Finding(
         "wrong-machine",
         Severity.FATAL,

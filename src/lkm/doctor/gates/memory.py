@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from lkm.doctor.case import Case
 from lkm.doctor.causes import state
 from lkm.doctor.finding import Evidence, Finding
+from lkm.elf.machine import X86_64
 from lkm.module.elf import SectionFlag
 
 # arch/x86/include/asm/pgtable_64_types.h: MODULES_END - MODULES_VADDR with KASLR
 _X86_64_AREA = 0xFFFFFFFFFF000000 - 0xFFFFFFFFC0000000
-_EM_X86_64 = 62
 _ALLOC = int(SectionFlag.ALLOC)
 
 
 def check(case: Case) -> Iterator[Finding]:
     """What is certain only: a module larger than the whole area modules lie in."""
-    if case.target.image.machine != _EM_X86_64:
+    if case.target.image.machine != X86_64:
         return
     size = sum(row[5] for row in case.section_rows if row[2] & _ALLOC)
     if size > _X86_64_AREA:

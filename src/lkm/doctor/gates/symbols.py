@@ -14,11 +14,11 @@ from lkm.doctor.case import Case
 from lkm.doctor.causes import symbols
 from lkm.doctor.finding import Finding, Severity
 from lkm.doctor.offers import Offer
+from lkm.elf.machine import I386, X86_64
 from lkm.module.elf import SHN_ABS, SHN_COMMON, SHN_UNDEF, Binding, ElfFile, Symbol
 
 _SHN_LIVEPATCH = 0xFF20
 _RESERVED = frozenset({SHN_ABS, _SHN_LIVEPATCH})
-_EM_386, _EM_X86_64 = 3, 62
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -81,7 +81,7 @@ class _Binder:
         yield finding
 
     def _ignored(self, name: str) -> bool:
-        x86 = self.case.target.image.machine in (_EM_386, _EM_X86_64)
+        x86 = self.case.target.image.machine in (I386, X86_64)
         return x86 and name == "_GLOBAL_OFFSET_TABLE_"
 
     def _missing(self, name: str, offer: Offer | None) -> Finding:

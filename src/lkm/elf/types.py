@@ -1,10 +1,11 @@
-"""The values of an ELF file: what the numbers in its tables are called.
+"""The tables of an ELF file: how they are laid out, and what the numbers in them are called.
 
 Source: the System V gABI, ``include/uapi/linux/elf.h``.
 """
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
@@ -13,6 +14,28 @@ SHN_LORESERVE = 0xFF00
 SHN_ABS = 0xFFF1
 SHN_COMMON = 0xFFF2
 SHN_XINDEX = 0xFFFF
+
+
+class Layout:
+    """How one ELF class and byte order lays its tables out; ``order`` is as ``struct`` has it."""
+
+    def __init__(self, order: str, header: str, section: str, symbol: str, segment: str) -> None:
+        self.order = order
+        self.header = struct.Struct(order + header)
+        self.section = struct.Struct(order + section)
+        self.symbol = struct.Struct(order + symbol)
+        self.segment = struct.Struct(order + segment)
+
+
+_NARROW = ("16xHHIIIIIHHHHHH", "10I", "IIIBBH", "8I")
+_WIDE = ("16xHHIQQQIHHHHHH", "IIQQQQIIQQ", "IBBHQQ", "IIQQQQQQ")
+LAYOUTS = {
+    bytes((1, 1)): Layout("<", *_NARROW),
+    bytes((1, 2)): Layout(">", *_NARROW),
+    bytes((2, 1)): Layout("<", *_WIDE),
+    bytes((2, 2)): Layout(">", *_WIDE),
+}
+"""By class and byte order, the fifth and sixth byte of a file."""
 
 
 class ObjectType(IntEnum):

@@ -1,0 +1,1 @@
+"""What modules and kernel images have in common as ELF files: numbers, layouts, notes."""
