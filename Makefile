@@ -21,8 +21,10 @@ packages:
 kernels: $(STAMP) packages
 	tools/kernels
 
-kernels-full: $(STAMP) packages
+kernels-full: $(STAMP)
+	tools/packages full
 	tools/kernels full
+	tools/own-kernel
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
