@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -371,15 +371,17 @@ MUTATIONS: dict[str, Mutation] = {
 }
 
 
-def cases(modules: tuple[Module, ...], count: int, seed: int = 1) -> list[Case]:
+def cases(
+    modules: tuple[Module, ...], count: int, seed: int = 1, kinds: Collection[str] = MUTATIONS
+) -> list[Case]:
     """Return ``count`` cases, as many of each kind, each of a module drawn at random.
 
     A kind that a module has no use for (no namespace, no parameters) is given another module.
     """
     found = []
-    kinds = sorted(MUTATIONS)
+    order = sorted(kinds)
     for number in range(count):
-        kind = kinds[number % len(kinds)]
+        kind = order[number % len(order)]
         rng = random.Random(f"{seed}/{number}")
         while True:
             module = rng.choice(modules)

@@ -112,11 +112,14 @@ THEIRS = (
 )  # fmt: skip
 
 
+def ours(files: KernelFiles) -> tuple[Module, ...]:
+    """Our own modules, built for that kernel, that load as they are."""
+    found = {name: built(name, files) for name in OURS}
+    needs = {"importer": (found["exporter"],)}
+    return tuple(Module(path, needs.get(name, ())) for name, path in found.items())
+
+
 def modules(files: KernelFiles) -> tuple[Module, ...]:
     """Fifty-odd modules that load: our own, and Debian's."""
-    ours = [Module(built(name)) for name in OURS]
-    ours = [
-        Module(m.path, (built("exporter"),)) if m.path.name == "importer.ko" else m for m in ours
-    ]
     paths = [Path(tree(files).modules[name]) for name in THEIRS if name in tree(files).modules]
-    return (*ours, *(Module(path, needs(path, files)) for path in paths))
+    return (*ours(files), *(Module(path, needs(path, files)) for path in paths))

@@ -42,7 +42,7 @@ def _built_folder(kernel: KernelFiles) -> Path:
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         stamp = folder / ".built"
-        fingerprint = _fingerprint()
+        fingerprint = _fingerprint(kernel)
         if not stamp.exists() or stamp.read_text() != fingerprint:
             stamp.unlink(missing_ok=True)
             _build(folder, kernel)
@@ -50,8 +50,9 @@ def _built_folder(kernel: KernelFiles) -> Path:
     return folder
 
 
-def _fingerprint() -> str:
-    digest = hashlib.sha256()
+def _fingerprint(kernel: KernelFiles) -> str:
+    """Two kernels of our own may have one release."""
+    digest = hashlib.sha256(os.fsencode(kernel.root))
     for path in sorted(SOURCES.iterdir()):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -58,6 +58,11 @@ class ImageFacts:
         """Whether the build option ``CONFIG_<option>`` is on."""
         return self.config.get(f"CONFIG_{option}") in ("y", "m")
 
+    @property
+    def ignores_signatures(self) -> bool:
+        """Whether it is known not to look for a signature at the end of a module."""
+        return bool(self.config) and not self.has("MODULE_SIG")
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

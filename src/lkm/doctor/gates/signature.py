@@ -25,8 +25,7 @@ _SOFT = {
 
 def check(case: Case) -> Iterator[Finding]:
     """Say what the kernel will make of the signature."""
-    image = case.target.image
-    if image.config and not image.has("MODULE_SIG"):
+    if case.target.image.ignores_signatures:
         return
     if case.force_vermagic or case.force_modversions:
         # A forced load changes what was signed, so the kernel takes it as unsigned.
