@@ -27,7 +27,7 @@ CHECKS: Mapping[str, bytes] = {
 
 One more, ``missing-checksum``, is told by the distribution."""
 
-_FACT = "doctor-6"
+_FACT = "doctor-7"
 
 
 class _Kept(msgspec.Struct):

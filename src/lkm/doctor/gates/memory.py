@@ -10,8 +10,9 @@ from lkm.doctor.finding import Evidence, Finding
 from lkm.elf.machine import X86_64
 from lkm.module.elf import SectionFlag
 
-# arch/x86/include/asm/pgtable_64_types.h: MODULES_END - MODULES_VADDR with KASLR
-_X86_64_AREA = 0xFFFFFFFFFF000000 - 0xFFFFFFFFC0000000
+# arch/x86/include/asm/pgtable_64_types.h: MODULES_END, and MODULES_VADDR with KASLR and without
+_X86_64_END = 0xFFFFFFFFFF000000
+_X86_64_START = {True: 0xFFFFFFFFC0000000, False: 0xFFFFFFFFA0000000}
 _ALLOC = int(SectionFlag.ALLOC)
 
 
@@ -19,8 +20,9 @@ def check(case: Case) -> Iterator[Finding]:
     """What is certain only: a module larger than the whole area modules lie in."""
     if case.target.image.machine != X86_64:
         return
+    available = _X86_64_END - _X86_64_START[case.target.image.has("RANDOMIZE_BASE")]
     size = sum(row[5] for row in case.section_rows if row[2] & _ALLOC)
-    if size > _X86_64_AREA:
+    if size > available:
         evidence = Evidence("memory it takes", f"{size >> 20} MiB")
-        area = Evidence("area for all modules", f"{_X86_64_AREA >> 20} MiB")
+        area = Evidence("area for all modules", f"{available >> 20} MiB")
         yield state.no_memory(case.module).with_evidence(evidence, area)
