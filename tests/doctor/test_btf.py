@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from lkm.doctor.judge import case_for, judge
 from lkm.doctor.target import Target
 from lkm.doctor.target_image import read_image
 from lkm.doctor.target_kernel import read_kernel
+from lkm.errors import KernelError
 from lkm.kernel.emulated import open_machine
 from lkm.kernel.kernel import Kernel
 from lkm.module import signature
 from lkm.module.image import ModuleImage
+from lkm.operations.explanation import first_finding
 from lkm.vmlinux.image import open_cached
 from tests.support.btf_rebase import rebased
 from tests.support.kernels import KernelFiles, kernel_files
@@ -39,6 +42,22 @@ def unsigned(kernel: KernelFiles, name: str) -> bytes:
     return signature.strip(path.read_bytes())
 
 
+def moved(module: bytes, kernel: KernelFiles, by_types: int, by_names: int) -> bytes:
+    """Return the module as if its types had been made against a larger or smaller vmlinux."""
+    btf = open_cached(kernel.vmlinuz).btf
+    section = ModuleImage.from_bytes(module).elf.section(".BTF")
+    assert section is not None
+    start, end = section.offset, section.offset + section.size
+    data = rebased(
+        module[start:end],
+        types=btf.count,
+        names=len(btf.strings),
+        by_types=by_types,
+        by_names=by_names,
+    )
+    return module[:start] + data + module[end:]
+
+
 def foreseen(path: Path, target: Target) -> list[str]:
     """The kernel's lines about type data that the doctor expects; here it is a warning only."""
     judgement = judge(case_for(str(path), path.read_bytes(), target))
@@ -60,23 +79,26 @@ def test_data_of_many_a_vmlinux(name: str, kernel: Kernel, tmp_path: Path) -> No
     """A vmlinux with some more or fewer types, and some more or fewer bytes of names."""
     files = kernel_files()
     target = read_kernel(kernel, read_image(files.vmlinuz))
-    btf = open_cached(files.vmlinuz).btf
     whole = unsigned(files, name)
-    section = ModuleImage.from_bytes(whole).elf.section(".BTF")
-    assert section is not None
-    start, end = section.offset, section.offset + section.size
     path, refused = tmp_path / f"{name}.ko", 0
     for by_types, by_names in MOVED:
-        moved = rebased(
-            whole[start:end],
-            types=btf.count,
-            names=len(btf.strings),
-            by_types=by_types,
-            by_names=by_names,
-        )
-        path.write_bytes(whole[:start] + moved + whole[end:])
+        path.write_bytes(moved(whole, files, by_types, by_names))
         kernel.syscalls.rewind()  # type: ignore[attr-defined]
         lines = logged(kernel, path)
         assert foreseen(path, target) == lines, (by_types, by_names)
         refused += bool(lines)
     assert 5 < refused < len(MOVED)
+
+
+def test_its_line_is_no_cause_where_the_kernel_only_warns(kernel: Kernel, tmp_path: Path) -> None:
+    """Refused by its own init function, the processor lacking what it needs, after the warning."""
+    files = kernel_files()
+    path = tmp_path / "padlock-aes.ko"
+    path.write_bytes(moved(unsigned(files, "padlock-aes"), files, 5000, 0))
+    kernel.syscalls.rewind()  # type: ignore[attr-defined]
+    with pytest.raises(KernelError) as caught:
+        kernel.load(path)
+    error = caught.value
+    assert "failed to validate module [padlock_aes] BTF: -22" in error.log
+    finding = first_finding(kernel, str(path), errno=error.errno, lines=error.log)
+    assert (finding.name, finding.errno) == ("init-failed", errno.ENODEV)
