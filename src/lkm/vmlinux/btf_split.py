@@ -8,7 +8,6 @@ depends on the vmlinux.
 
 from __future__ import annotations
 
-import enum
 import functools
 import re
 import string
@@ -26,26 +25,19 @@ _LETTERS = (string.ascii_letters + "_.").encode()
 _LETTERS_AND_ENDS = _LETTERS + string.digits.encode() + b"\0"
 _CAN_BEGIN = bytes(code in _LETTERS for code in range(256))
 _NO_LETTERS = re.compile(rb"[^\w.\0]+", re.ASCII)
+_TYPEDEF = int(Kind.TYPEDEF)
 
-
-class _Rule(enum.IntEnum):
-    """What to do with a type by its kind (``btf_*_check_meta``)."""
-
-    NAMELESS = 0
-    TEXT = 1
-    IDENTIFIER = 2
-    ITEMS = 3
-    MODIFIER = 4
-
-
+# What to do with a type (btf_*_check_meta): its name may be any, must be an identifier, so must be
+# those of its items, or it stands for the type it modifies. The rest have no name.
+_TEXT, _IDENTIFIER, _ITEMS, _MODIFIER = 1, 2, 3, 4
 _RULES = {
-    Kind.INT: _Rule.TEXT, Kind.FLOAT: _Rule.TEXT, Kind.DATASEC: _Rule.TEXT,
-    Kind.DECL_TAG: _Rule.TEXT, Kind.FWD: _Rule.IDENTIFIER, Kind.FUNC: _Rule.IDENTIFIER,
-    Kind.VAR: _Rule.IDENTIFIER, Kind.STRUCT: _Rule.ITEMS, Kind.UNION: _Rule.ITEMS,
-    Kind.ENUM: _Rule.ITEMS, Kind.ENUM64: _Rule.ITEMS, **dict.fromkeys(MODIFIERS, _Rule.MODIFIER),
+    Kind.INT: _TEXT, Kind.FLOAT: _TEXT, Kind.DATASEC: _TEXT, Kind.DECL_TAG: _TEXT,
+    Kind.FWD: _IDENTIFIER, Kind.FUNC: _IDENTIFIER, Kind.VAR: _IDENTIFIER,
+    Kind.STRUCT: _ITEMS, Kind.UNION: _ITEMS, Kind.ENUM: _ITEMS, Kind.ENUM64: _ITEMS,
+    **dict.fromkeys(MODIFIERS, _MODIFIER),
 }  # fmt: skip
 _SHAPES: list[tuple[int, ...]] = [
-    (int(_RULES.get(kind, _Rule.NAMELESS)), 3 + head // 4, each // 4)
+    (_RULES.get(kind, 0), 3 + head // 4, each // 4)
     for kind, (head, each) in ((kind, TAIL.get(kind, (0, 0))) for kind in Kind)
 ]
 _SHAPES[Kind.VOID] = ()
@@ -148,15 +140,15 @@ def _read(words: list[int], names: bytes) -> _Own:
         kind = info >> 24 & 31
         rule, size, item_size = shapes[kind]
         after = at + size + item_size * (info & 0xFFFF)
-        if rule == 3:
+        if rule == _ITEMS:
             identifiers += words[at + 3 : after : item_size]
             identifiers.append(words[at])
-        elif rule == 2:
+        elif rule == _IDENTIFIER:
             identifiers.append(words[at])
-        elif rule == 4:
+        elif rule == _MODIFIER:
             modifiers[count] = (kind, words[at + 2])
-            (identifiers if kind == 8 else texts).append(words[at])
-        elif rule == 1:
+            (identifiers if kind == _TYPEDEF else texts).append(words[at])
+        elif rule == _TEXT:
             texts.append(words[at])
         at = after
         count += 1
