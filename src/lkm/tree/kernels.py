@@ -78,20 +78,22 @@ def fetch(
     *,
     headers: bool = False,
     architecture: str | None = None,
+    suite: str | None = None,
     progress: Progress | None = None,
 ) -> KnownKernel:
     """Download a kernel and unpack it into the cache, and return it; nothing is installed.
 
     ``what`` is a release (``6.1.0-56-amd64``), a flavour (``amd64``, ``cloud-amd64``: the newest
-    of it) or a series (``6.12``); ``headers`` adds what kbuild needs. What is there already is
-    not fetched again. Safe against other processes that do the same, and against being killed.
+    of it) or a series (``6.12``); ``headers`` adds what kbuild needs; ``suite`` is another release
+    of the same distribution (``bullseye``) to take it from. What is there already is not fetched
+    again. Safe against other processes that do the same, and against being killed.
     Raises NotFoundError for a kernel the distribution does not have, ToolError when its package
     tool is missing or fails.
     """
     ready = _ready(what, headers)
     if ready:
         return ready
-    source = package_source(architecture)
+    source = package_source(architecture, suite)
     packages = source.select(what)
     with _locked(packages.release):
         _fetch_missing(source, packages, headers, progress)
@@ -121,9 +123,9 @@ def remove(release: str) -> None:
         shutil.rmtree(grave)
 
 
-def available(architecture: str | None = None) -> tuple[str, ...]:
+def available(architecture: str | None = None, suite: str | None = None) -> tuple[str, ...]:
     """Return the releases the distribution's package tool offers, oldest first."""
-    return package_source(architecture).available()
+    return package_source(architecture, suite).available()
 
 
 def _ready(release: str, headers: bool) -> KnownKernel | None:
