@@ -137,6 +137,7 @@ def test_a_suite_signed_by_a_key_that_is_not_here(
     assert "NO_PUBKEY" in caught.value.hint
 
 
+@pytest.mark.full  # apt tries several times
 def test_a_mirror_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _configure(tmp_path, monkeypatch, a_list="deb http://127.0.0.1:9/debian stable main")
     with pytest.raises(ToolError) as caught:

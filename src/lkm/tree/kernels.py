@@ -223,16 +223,21 @@ def _fetched(release: str) -> KnownKernel:
 
 def _describe(release: str, root: Path, *, fetched: bool) -> KnownKernel:
     modules = root / "lib/modules" / release
-    images = (root / f"boot/vmlinuz-{release}", root / f"boot/vmlinux-{release}",
-              modules / "vmlinuz")  # fmt: skip
     return KnownKernel(
         release=release,
         root=root,
-        vmlinuz=next((image for image in images if image.exists()), None),
+        vmlinuz=image_of(root, release),
         modules=modules if _has_modules(modules) else None,
         headers=_header_directory(root, release),
         fetched=fetched,
     )
+
+
+def image_of(root: Path, release: str) -> Path | None:
+    """Return the kernel's image below ``root``, in /boot or among the modules, if it is there."""
+    boot, modules = root / "boot", root / "lib/modules" / release
+    images = (boot / f"vmlinuz-{release}", boot / f"vmlinux-{release}", modules / "vmlinuz")
+    return next((image for image in images if image.exists()), None)
 
 
 def _has_modules(directory: Path) -> bool:
