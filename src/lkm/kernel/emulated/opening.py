@@ -15,7 +15,7 @@ from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.emulated.modprobe import Insertion, Provider
 
 _BOOT_SECTOR = 4096
-_REVISION = "6"
+_REVISION = "7"
 """Changed when what is booted, or how, changes."""
 
 Progress = Callable[[str], None]
