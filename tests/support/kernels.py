@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from lkm import files
 from lkm.tree import kernels
 
@@ -37,6 +39,15 @@ class KernelFiles:
             if (fetched / "Makefile").exists()
             else Path("/lib/modules", self.release, "build")
         )
+
+
+SERIES = (
+    "6.1.",
+    "6.12.",
+    pytest.param("5.10.", marks=pytest.mark.full),
+    pytest.param("7.", marks=pytest.mark.full),
+)
+"""The series there are, the oldest and the newest where ``tools/kernels full`` has fetched them."""
 
 
 def _numbers(release: str) -> list[int]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lkm import files
+from lkm.build import toolchain
 from lkm.errors import FormatError, NotFoundError, ToolError, UnsupportedError, UsageError
 
 _KEEP = 32
@@ -193,9 +194,8 @@ def _make(folder: Path, source: Path, headers: Path) -> str:
         # Debug data, and __FILE__ in warnings, name the user's files.
         flags = os.environ.get("KCFLAGS", "")
         command.append(f"KCFLAGS={flags} -ffile-prefix-map={folder}={own}".replace("= ", "="))
-    if shutil.which("pahole") is None:
-        # Headers that come with a vmlinux ask for type data, without which a module loads as well.
-        command.append("CONFIG_DEBUG_INFO_BTF_MODULES=")
+    tools = toolchain.choose(headers)
+    command += tools.variables
     # Not those of a make that lkm itself is run by.
     environment = {k: v for k, v in os.environ.items() if k not in _MAKE_VARIABLES}
     try:
@@ -220,7 +220,7 @@ def _make(folder: Path, source: Path, headers: Path) -> str:
             output=output,
             hint=_hint(output),
         )
-    return output
+    return f"{tools.note}\n{output}" if tools.note else output
 
 
 _MAKE_VARIABLES = frozenset({"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KERNELRELEASE"})

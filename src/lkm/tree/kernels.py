@@ -19,7 +19,7 @@ from pathlib import Path
 
 from lkm import files
 from lkm.errors import NotFoundError, ToolError, UsageError
-from lkm.tree import kernel_indexes
+from lkm.tree import kbuild_programs, kernel_indexes
 from lkm.tree.deb import Progress
 from lkm.tree.packages import KernelPackages, PackageSource, package_source, version_key
 
@@ -153,6 +153,9 @@ def _fetch_missing(
     try:
         source.unpack(wanted, unpacked, progress)
         _relocate_headers(unpacked)
+        kbuild_programs.make_runnable(
+            unpacked, lambda folder: source.unpack_c_library(folder, progress)
+        )
         if folder.is_dir():
             _add_headers(unpacked, folder, packages.release)
         else:
@@ -170,16 +173,20 @@ def _expect_modules(root: Path, packages: KernelPackages) -> None:
         )
 
 
+_HERE = "$(dir $(realpath $(lastword $(MAKEFILE_LIST))))"
+_RELOCATED = (
+    (re.compile(r"^include /usr/src/", re.MULTILINE), f"include {_HERE}../"),
+    (re.compile(r"^KBUILD_OUTPUT *= */usr/src/.*", re.MULTILINE),
+     f"KBUILD_OUTPUT := $(patsubst %/,%,{_HERE})"),
+)  # fmt: skip
+
+
 def _relocate_headers(root: Path) -> None:
-    """Make the headers' Makefile include its neighbour rather than the installed ``/usr/src``."""
+    """Make the headers' Makefile name itself and its neighbour rather than what is installed."""
     for makefile in (root / "usr/src").glob("*/Makefile"):
-        text = makefile.read_text(encoding="utf-8", errors="surrogateescape")
-        moved = re.sub(
-            r"^include /usr/src/",
-            "include $(dir $(realpath $(lastword $(MAKEFILE_LIST))))../",
-            text,
-            flags=re.MULTILINE,
-        )
+        moved = text = makefile.read_text(encoding="utf-8", errors="surrogateescape")
+        for pattern, replacement in _RELOCATED:
+            moved = pattern.sub(replacement, moved)
         if moved != text:
             makefile.write_text(moved, encoding="utf-8", errors="surrogateescape")
 

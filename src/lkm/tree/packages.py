@@ -46,6 +46,10 @@ class PackageSource(Protocol):
         """Download ``packages`` and unpack their files below ``folder``."""
         ...
 
+    def unpack_c_library(self, folder: Path, progress: Progress | None) -> None:
+        """Unpack the C library that the programs of the headers are linked with."""
+        ...
+
 
 def package_source(architecture: str | None = None, suite: str | None = None) -> PackageSource:
     """Return this distribution's package source, for ``architecture`` and ``suite`` if given.
@@ -172,6 +176,11 @@ class Apt:
             deb.unpack(sorted(downloads.glob("*.deb")), folder, progress)
         finally:
             shutil.rmtree(downloads)
+
+    def unpack_c_library(self, folder: Path, progress: Progress | None) -> None:
+        """See PackageSource."""
+        release = self._suite.partition("-")[0] if self._suite else None  # of trixie-backports
+        Apt(suite=release).unpack(["libc6"], folder, progress)
 
     def _download(self, packages: Sequence[str], folder: Path, progress: Progress | None) -> None:
         total = self._download_size(packages)
