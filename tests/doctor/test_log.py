@@ -55,6 +55,16 @@ def first(text: str) -> Finding:
             "init-positive",
             "",
         ),
+        (
+            "einval: init suspiciously returned 7, it should follow 0/-E convention",
+            "init-positive",
+            "",
+        ),
+        (
+            "x: module uses symbol (f) from namespace module:kvm-amd,snd*, but does not import it.",
+            "namespace",
+            "f",
+        ),
         ("good: bad vermagic: kernel tainted.", "forced-load", ""),
         (
             "insmod: ERROR: could not load module n.ko: No such file or directory",

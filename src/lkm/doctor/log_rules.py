@@ -102,7 +102,7 @@ _KERNEL = (
         lambda m: symbols.duplicate(m["m"], m["s"], m["o"]),
     ),
     _rule(
-        rf"{_M}: module uses symbol \({_S}\) from namespace (?P<n>[\w.]+), but does not import",
+        rf"{_M}: module uses symbol \({_S}\) from namespace (?P<n>\S+?), but does not import",
         lambda m: symbols.namespace(m["m"], m["s"], m["n"]),
     ),
     _rule(
@@ -162,8 +162,9 @@ _KERNEL = (
     ),
     # init
     _rule(
-        r"do_init_module: '(?P<m>[\w-]+)'->init suspiciously returned (?P<n>-?\d+)",
-        lambda m: state.init_positive(m["m"], int(m["n"])),
+        r"(?:do_init_module: '(?P<m>[\w-]+)'->|(?P<o>[\w-]+): )init suspiciously returned "
+        r"(?P<n>-?\d+)(?:, it should follow.*)?",
+        lambda m: state.init_positive(m["m"] or m["o"], int(m["n"]), m[0]),
     ),
 )
 
@@ -321,7 +322,7 @@ _BUILD = (
         lambda m: build.modpost_undefined(name_of(m["m"]), m["s"]),
     ),
     _rule(
-        r"module (?P<m>[\w-]+) uses symbol (?P<s>\w+) from namespace (?P<n>[\w.]+), but does not",
+        r"module (?P<m>[\w-]+) uses symbol (?P<s>\w+) from namespace (?P<n>\S+?), but does not",
         lambda m: build.modpost_namespace(m["m"], m["s"], m["n"]),
     ),
     _rule(

@@ -163,7 +163,8 @@ def test_a_module_of_the_distribution_under_trace_and_guard(series: str) -> None
     assert kernel.module("loop").state == "Live"
     kernel.unload("loop")
     assert len(watched.trace) > 100
-    assert "__register_blkdev" in [call.function for call in watched.trace]
+    called = {call.function for call in watched.trace}
+    assert called & {"register_blkdev", "__register_blkdev"}  # the latter since 5.11
     assert len(watched.allocations) > 4
     assert watched.leaks() == ()
     assert watched.faults == ()
