@@ -26,6 +26,7 @@ def first(text: str) -> Finding:
         ("Invalid architecture in ELF header: 183", "wrong-machine", ""),
         ("Invalid ELF header magic: != \x7fELF", "not-elf", ""),
         ("Invalid ELF section header overflow", "damaged-file", ""),
+        ("Module has invalid ELF structures", "damaged-file", ""),
         ("good: module has no symbols (stripped?)", "stripped", ""),
         ("b: exports duplicate symbol f (owned by a)", "duplicate-symbol", "f"),
         (

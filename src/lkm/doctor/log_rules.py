@@ -56,6 +56,7 @@ _KERNEL = (
     _rule(r"Invalid ELF sh_link.*", _damaged("its symbol table points nowhere")),
     _rule(r"ELF Spec violation: .*", _damaged("its section table")),
     _rule(r"empty section name table", _damaged("it has no section names")),
+    _rule(r"Module has invalid ELF structures", _damaged("it is no whole ELF object for it")),
     _rule(
         rf"^(?:{_M}: )?(?:\(missing .*\): )?module has no symbols \(stripped\?\)",
         lambda m: format.stripped(m["m"] or ""),

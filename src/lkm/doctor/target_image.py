@@ -20,12 +20,15 @@ CHECKS: Mapping[str, bytes] = {
     "one-modinfo": b"Only one .modinfo section must exist",
     "symbol-section": b"has an invalid section index",
     "relocation-target": b"Invalid relocation target",
+    "terse-elf": b"Module has invalid ELF structures",
 }
 """Checks some kernels make and others do not, each with the message only those have in them.
 
+``terse-elf`` (5.10) is one message for all that can be wrong with the file's structure.
+
 One more, ``missing-checksum``, is told by the distribution."""
 
-_FACT = "doctor-5"
+_FACT = "doctor-6"
 
 
 class _Kept(msgspec.Struct):
