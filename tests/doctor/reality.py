@@ -114,9 +114,10 @@ THEIRS = (
 
 def modules(files: KernelFiles) -> tuple[Module, ...]:
     """Fifty-odd modules that load: our own, and Debian's."""
-    ours = [Module(built(name)) for name in OURS]
+    ours = [Module(built(name, files)) for name in OURS]
     ours = [
-        Module(m.path, (built("exporter"),)) if m.path.name == "importer.ko" else m for m in ours
+        Module(m.path, (built("exporter", files),)) if m.path.name == "importer.ko" else m
+        for m in ours
     ]
     paths = [Path(tree(files).modules[name]) for name in THEIRS if name in tree(files).modules]
     return (*ours, *(Module(path, needs(path, files)) for path in paths))

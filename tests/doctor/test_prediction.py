@@ -34,8 +34,10 @@ def machine(machines: dict[str, Kernel], profile: str, files: KernelFiles) -> Ke
     return kernel
 
 
-def disagreements(cases: list[Case], machines: dict[str, Kernel]) -> list[str]:
-    files = kernel_files()
+def disagreements(
+    cases: list[Case], machines: dict[str, Kernel], files: KernelFiles | None = None
+) -> list[str]:
+    files = files or kernel_files()
     targets = {
         profile: reality.target_of(machine(machines, profile, files), files)
         for profile in sorted({case.profile for case in cases})
@@ -73,6 +75,22 @@ def test_sixty_cases(machines: dict[str, Kernel]) -> None:
 def test_six_hundred_cases(part: int, machines: dict[str, Kernel]) -> None:
     cases = mutations.cases(reality.modules(kernel_files()), 600)
     assert disagreements(cases[part::10], machines) == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("series", ["5.10.", "6.12.", "7."])
+def test_cases_on_other_kernels(series: str) -> None:
+    files = kernel_files(series)
+    modules = reality.modules(files)
+    versioned = any(ModuleImage.open(module.path).versions for module in modules)
+    without = frozenset() if versioned else frozenset({"crc"})
+    machines: dict[str, Kernel] = {}
+    try:
+        cases = mutations.cases(modules, 240, without=without)
+        assert disagreements(cases, machines, files) == []
+    finally:
+        for kernel in machines.values():
+            kernel.close()
 
 
 def test_the_cases_cover_refusals_and_loads() -> None:
