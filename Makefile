@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-.PHONY: all fidelity check format kernels kernels-full test test-full demo bench clean packages
+.PHONY: all fidelity check format kernels kernels-bench kernels-full test test-full demo bench clean packages
 all: check test
 
 $(STAMP): pyproject.toml
@@ -47,7 +47,10 @@ demo: $(STAMP)
 	tools/packages demo
 	tools/demo
 
-bench: kernels
+kernels-bench: $(STAMP) packages
+	tools/kernels bench
+
+bench: kernels-bench
 	$(BIN)/python -m bench $(ARGS)
 
 # docs/fidelity.md: every module of a kernel loaded in the emulated machine; a quarter of an hour.

@@ -1,8 +1,8 @@
-"""The doctor on one module, on a whole tree, and the matrix of a tree and every kernel here."""
+"""The doctor on one module, on a whole tree, and the matrix of a tree and six kernels."""
 
 from __future__ import annotations
 
-import re
+import fnmatch
 import statistics
 import subprocess
 import sys
@@ -11,14 +11,24 @@ from pathlib import Path
 from bench.common import Row, bounded, lkm, time_process
 from lkm.operations import matrix as operation
 
+_KERNELS = ("6.1.*[0-9]-amd64", "6.1.*-cloud-amd64", "6.1.*-rt-amd64", "6.1.0-47-amd64",
+            "6.1.0-50-amd64", "6.12.*[0-9]-amd64")  # fmt: skip
+"""Those of ``tools/kernels bench``; the modules are the first one's own."""
+
 
 def measure() -> list[Row]:
     known = [k for k in operation.kernels_named(["all"]) if k.modules is not None]
-    own = [k for k in known if re.fullmatch(r"6\.1\.[0-9.]*-[0-9]+-amd64", k.release)][-1]
-    assert own.modules is not None
-    paths = operation.module_paths([str(own.modules)])
-    return [*_one(own.release, own.modules), _own(own.release, own.modules, len(paths)),
-            _matrix(own.modules, len(paths), [k.release for k in known][-6:])]  # fmt: skip
+    chosen = [
+        [k for k in known if fnmatch.fnmatchcase(k.release, pattern)][-1:] for pattern in _KERNELS
+    ]
+    if not all(chosen):
+        raise SystemExit(f"kernels are missing of {', '.join(_KERNELS)}; run tools/kernels bench")
+    six = [kernel for found in chosen for kernel in found]
+    release, modules = six[0].release, six[0].modules
+    assert modules is not None
+    count = len(operation.module_paths([str(modules)]))
+    matrix = _matrix(modules, count, [kernel.release for kernel in six])
+    return [*_one(release, modules), _own(release, modules, count), matrix]
 
 
 def _one(release: str, modules: Path) -> list[Row]:
@@ -60,12 +70,17 @@ def _timed(modules: Path, releases: str) -> tuple[float, str]:
         "start = time.perf_counter()\n"
         "found = m.matrix(paths, known)\n"
         "wall = time.perf_counter() - start\n"
-        "good = sum(row.cells[0].distance is m.Distance.LOADS for row in found.rows)\n"
+        "loads = m.Distance.LOADS\n"
+        "good = [sum(r.cells[i].distance is loads for r in found.rows)"
+        " for i in range(len(found.releases))]\n"
         "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "print(wall, good, used.ru_utime + used.ru_stime)\n"
+        "text = ', '.join(f'{n} load on {r}' for n, r in zip(good, found.releases) if n)\n"
+        "others = good.count(0)\n"
+        "text += f', none on the {others} others' if others else ''\n"
+        "print(wall, used.ru_utime + used.ru_stime, text)\n"
     )
     command = [sys.executable, "-c", code, str(modules), releases]
     subprocess.run(command, check=True, capture_output=True)
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    wall, good, cpu = done.stdout.split()
-    return float(wall), f"{good} load on the first; {float(cpu):.2g} s of processor time"
+    wall, cpu, good = done.stdout.rstrip().split(" ", 2)
+    return float(wall), f"{good}; {float(cpu):.2g} s of processor time"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from lkm.build import kbuild
 from lkm.errors import NotFoundError, ToolError, UnsupportedError, UsageError
 from lkm.module.image import ModuleImage
-from tests.support.kernels import KernelFiles
+from tests.support.kernels import KernelFiles, kernel_files
 
 SOURCE = """#include <linux/module.h>
 #include "greeting.h"
@@ -41,6 +42,24 @@ def source(tmp_path: Path) -> Path:
 
 def _tree(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("series", ["5.10.", "7."])
+def test_a_kernel_whose_compiler_is_not_here(
+    source: Path, series: str, monkeypatch: pytest.MonkeyPatch, kernel: KernelFiles
+) -> None:
+    with monkeypatch.context() as here:
+        here.setenv("XDG_CACHE_HOME", str(kernel.root.parents[2]))
+        other = kernel_files(series)
+    done = kbuild.build(source, other.headers)
+    (module,) = done.modules
+    image = ModuleImage.open(module)
+    assert image.vermagic is not None
+    assert image.vermagic.release == other.release
+    named = re.match(r"the kernel's compiler (\S+) is not here: built with gcc\n", done.output)
+    compiler = {"5.10.": "gcc-10", "7.": "x86_64-linux-gnu-gcc-14"}[series]
+    assert (named[1] if named else None) == (None if shutil.which(compiler) else compiler)
 
 
 def test_one_file_and_only_what_changed(source: Path, kernel: KernelFiles) -> None:

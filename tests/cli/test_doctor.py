@@ -117,7 +117,7 @@ def test_an_oops_in_a_file() -> None:
     assert "wrote to address 0: a pointer was NULL" in done.stdout
     assert "oopsinit: the fault is in its own code" in done.stdout
     assert "taint O   out-of-tree module" in done.stdout
-    document = json.loads(lkm("oops", DATA / "oops-5.10.txt", "--json").stdout)
+    document = json.loads(lkm("oops", DATA / "syslog.txt", "--json").stdout)
     assert document["reports"][0]["suspect"]["module"] == "ring_dev"
     assert lkm("oops", "-", stdin="quiet\n").returncode == 0
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lkm.module import signature
+from lkm.module.compression import decompress
 from lkm.module.elf import SectionType
 from lkm.module.image import ModuleImage
 from lkm.signing import keys
@@ -34,7 +35,7 @@ class Module:
 
     @property
     def data(self) -> bytes:
-        return self.path.read_bytes()
+        return decompress(self.path.read_bytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +377,8 @@ def cases(
 ) -> list[Case]:
     """Return ``count`` cases, as many of each kind, each of a module drawn at random.
 
-    A kind that a module has no use for (no namespace, no parameters) is given another module.
+    A kind that a module has no use for (no namespace, no parameters) is given another module;
+    one that no module has a use for must not be among ``kinds``.
     """
     found = []
     order = sorted(kinds)

@@ -26,6 +26,7 @@ def first(text: str) -> Finding:
         ("Invalid architecture in ELF header: 183", "wrong-machine", ""),
         ("Invalid ELF header magic: != \x7fELF", "not-elf", ""),
         ("Invalid ELF section header overflow", "damaged-file", ""),
+        ("Module has invalid ELF structures", "damaged-file", ""),
         ("good: module has no symbols (stripped?)", "stripped", ""),
         ("b: exports duplicate symbol f (owned by a)", "duplicate-symbol", "f"),
         (
@@ -54,6 +55,16 @@ def first(text: str) -> Finding:
             "do_init_module: 'einval'->init suspiciously returned 1, it should follow",
             "init-positive",
             "",
+        ),
+        (
+            "einval: init suspiciously returned 7, it should follow 0/-E convention",
+            "init-positive",
+            "",
+        ),
+        (
+            "x: module uses symbol (f) from namespace module:kvm-amd,snd*, but does not import it.",
+            "namespace",
+            "f",
         ),
         ("good: bad vermagic: kernel tainted.", "forced-load", ""),
         (

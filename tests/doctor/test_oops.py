@@ -1,4 +1,7 @@
-"""Reports the kernel made (6.1: under QEMU, by the tests' own oopsing module), taken apart."""
+"""Reports taken apart: those of 5.10, 6.1 and 7.3, made under QEMU by a module that dies in init.
+
+``syslog.txt`` alone is written by hand.
+"""
 
 from pathlib import Path
 
@@ -47,6 +50,72 @@ def test_null_pointer_write_in_a_modules_init() -> None:
     assert verdict.in_words(found) == "wrote to address 0: a pointer was NULL"
 
 
+RELEASES = {"5.10": "5.10.0-46-amd64", "7.3": "7.3.4+deb13-amd64"}
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_the_oldest_and_the_newest_kernels_null_pointer(version: str) -> None:
+    found = report(f"oops-{version}.txt")
+    assert found.kind is Kind.OOPS
+    assert found.title == "BUG: kernel NULL pointer dereference, address: 0000000000000000"
+    assert str(found.location) == "oopsinit_boom+0x5/0x15 [oopsinit]"
+    assert (found.error_code, found.fault_address) == (2, 0)
+    assert found.release == RELEASES[version]
+    assert (found.cpu, found.comm) == (0, "init")
+    assert found.hardware.startswith("QEMU Standard PC")
+    assert "".join(flag.letter for flag in found.taints) == "OE"
+    assert found.modules[0] == oops.LinkedModule("oopsinit", "OE", "+")
+    assert found.trace[0].function == "on_load"
+    assert [f.function for f in found.trace if f.reliable][:2] == ["on_load", "do_one_initcall"]
+    assert dict(found.registers)["RAX"] == 0  # not the caller's of user space, further down
+    assert found.complete
+    assert verdict.in_words(found) == "wrote to address 0: a pointer was NULL"
+
+
+def test_the_code_that_5_10_could_not_read_tells_where_it_was() -> None:
+    found = report("oops-5.10.txt")
+    assert found.code is None
+    assert found.location is not None
+    # "Unable to access opcode bytes at RIP 0xffffffffc0023fdb": 42 bytes before
+    assert found.location.address == 0xFFFFFFFFC0024005
+
+
+@pytest.mark.parametrize(
+    ("version", "source"), [("5.10", "/home/u/oopsinit/oopsinit.c"), ("7.3", "oopsinit.c")]
+)
+def test_the_oldest_and_the_newest_kernels_warning_and_bug(version: str, source: str) -> None:
+    warning, bug = report(f"warning-{version}.txt"), report(f"bug-{version}.txt")
+    assert (warning.kind, bug.kind) == (Kind.WARNING, Kind.BUG)
+    assert (warning.source, bug.source) == (f"{source}:21", f"{source}:24")
+    for found in (warning, bug):
+        assert found.location is not None
+        assert (found.location.function, found.location.module) == ("on_load", "oopsinit")
+        assert (found.release, found.complete) == (RELEASES[version], True)
+    assert warning.details == ("oopsinit: a warning",)
+    assert warning.code is not None
+    # ud2; newer kernels pass the warning's arguments in a ud1.
+    trap = warning.code.data[warning.code.fault :]
+    assert trap.startswith(b"\x0f\x0b" if version == "5.10" else b"\x67\x48\x0f\xb9")
+
+
+@pytest.mark.parametrize("version", RELEASES)
+def test_the_oldest_and_the_newest_kernels_panic(version: str) -> None:
+    found = report(f"panic-{version}.txt")
+    assert found.kind is Kind.PANIC
+    assert verdict.frames(found)[0].function == "on_load"
+    suspect = verdict.suspect(found)
+    assert suspect is not None
+    assert suspect.module == "oopsinit"
+
+
+def test_a_crash_that_was_asked_for() -> None:
+    found = report("sysrq-5.10.txt")
+    assert (found.kind, found.pid, found.taints) == (Kind.PANIC, 1, ())
+    assert verdict.in_words(found) == "the kernel stopped for good: sysrq triggered crash"
+    assert next(f.function for f in verdict.frames(found) if f.reliable) == "sysrq_handle_crash"
+    assert verdict.suspect(found) is None
+
+
 def test_warning_names_its_place_and_its_module() -> None:
     found = report("warning-6.1.txt")
     assert found.kind is Kind.WARNING
@@ -77,7 +146,7 @@ def test_panic_passes_over_the_kernels_own_reporting() -> None:
 
 
 def test_the_older_form_in_a_syslog_file() -> None:
-    found = report("oops-5.10.txt")
+    found = report("syslog.txt")
     assert found.title == "BUG: unable to handle page fault for address: ffffc90000a01000"
     assert "".join(flag.letter for flag in found.taints) == "PWO"
     assert str(found.location) == "ring_read+0x2c/0x90 [ring_dev]"
@@ -144,7 +213,7 @@ def test_a_quiet_log_has_no_report() -> None:
 
 LINES = [
     line
-    for name in ("oops-6.1.txt", "oops-5.10.txt")
+    for name in ("oops-6.1.txt", "oops-5.10.txt", "oops-7.3.txt", "syslog.txt")
     for line in (DATA / name).read_text().splitlines(keepends=True)
 ]
 

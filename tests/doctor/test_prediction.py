@@ -92,6 +92,22 @@ def test_two_hundred_cases_on_a_kernel_with_hardly_an_option() -> None:
             kernel.close()
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("series", ["5.10.", "6.12.", "7."])
+def test_cases_on_other_kernels(series: str) -> None:
+    files = kernel_files(series)
+    modules = reality.modules(files)
+    versioned = any(ModuleImage.open(module.path).versions for module in modules)
+    kinds = mutations.MUTATIONS.keys() - (set() if versioned else {"crc"})
+    machines: dict[str, Kernel] = {}
+    try:
+        cases = mutations.cases(modules, 240, kinds=kinds)
+        assert disagreements(cases, machines, files) == []
+    finally:
+        for kernel in machines.values():
+            kernel.close()
+
+
 def test_the_cases_cover_refusals_and_loads() -> None:
     """The case list is worth something: every errno of the table, and enough that load."""
     modules = reality.modules(kernel_files())

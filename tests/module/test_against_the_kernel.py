@@ -10,7 +10,7 @@ from lkm.errors import KernelError
 from lkm.kernel.open import open_kernel
 from lkm.module.image import ModuleImage
 from tests.support import modules
-from tests.support.kernels import KernelFiles, kernel_files
+from tests.support.kernels import SERIES, KernelFiles, kernel_files
 
 OWN = ("hello", "params", "exporter", "busy", "no_exit", "described", "allocates", "proprietary")
 
@@ -21,7 +21,7 @@ def distribution_modules(kernel: KernelFiles) -> list[Path]:
     return [path for path in chosen if not ModuleImage.open(path).depends][:25]
 
 
-@pytest.mark.parametrize("series", ["6.1.", "6.12."])
+@pytest.mark.parametrize("series", SERIES)
 def test_memory_is_what_lsmod_shows(series: str) -> None:
     kernel = kernel_files(series)
     own = map(modules.built, OWN) if series == "6.1." else ()

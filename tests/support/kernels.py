@@ -7,7 +7,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from lkm import files
+from lkm.tree import kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,9 @@ class KernelFiles:
 
     @property
     def vmlinuz(self) -> Path:
-        return self.root / f"boot/vmlinuz-{self.release}"
+        image = kernels.image_of(self.root, self.release)
+        assert image is not None, f"{self.root} has no kernel image"
+        return image
 
     @property
     def headers(self) -> Path:
@@ -36,8 +41,26 @@ class KernelFiles:
         )
 
 
+SERIES = (
+    "6.1.",
+    "6.12.",
+    pytest.param("5.10.", marks=pytest.mark.full),
+    pytest.param("7.", marks=pytest.mark.full),
+)
+"""The series there are, the oldest and the newest where ``tools/kernels full`` has fetched them."""
+
+
 def _numbers(release: str) -> list[int]:
     return [int(n) for n in re.findall(r"\d+", release)]
+
+
+def fetched() -> list[KernelFiles]:
+    """Return every fetched kernel whose image runs on this machine, oldest release first."""
+    return [
+        KernelFiles(known.release, known.root)
+        for known in kernels.known()
+        if known.fetched and known.vmlinuz and not known.release.endswith("arm64")
+    ]
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from lkm.build import toolchain
 from tests.support.kernels import KernelFiles, kernel_files
 
 SOURCES = Path(__file__).parent.parent / "modules"
@@ -66,6 +67,6 @@ def _build(folder: Path, kernel: KernelFiles) -> None:
     (folder / "Kbuild").write_text("".join(f"obj-m += {name}.o\n" for name in names()))
     command = ["make", "-C", str(kernel.headers), f"M={folder}", f"-j{os.cpu_count()}"]
     # Some of them need symbols that no kernel has, which is what they are for.
-    command += ["KBUILD_MODPOST_WARN=1", "modules"]
+    command += ["KBUILD_MODPOST_WARN=1", *toolchain.choose(kernel.headers).variables, "modules"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"

@@ -32,9 +32,11 @@ class KallsymsTables:
     """The tables of ``symbols``, each (address, letter + name), ascending."""
 
     symbols: Sequence[tuple[int, str]]
-    layout: str = "6.1"  # 4.6 to 6.1, 6.2 to 6.3, 6.4 on
+    layout: str = "6.1"  # 4.6 to 6.1, 6.2 to 6.3, 6.4 on, 7.3
     absolute_percpu: bool = True
     order: str = "<"
+    address: int = 0
+    """Where the tables are in memory, which the layout of 7.3 depends on."""
 
     def to_bytes(self) -> bytes:
         count = _pad(struct.pack(self.order + "I", len(self.symbols)))
@@ -50,12 +52,19 @@ class KallsymsTables:
         table = _pad(b"".join(token + b"\0" for token in TOKENS))
         starts = [sum(len(t) + 1 for t in TOKENS[:n]) for n in range(256)]
         index_ = struct.pack(f"{self.order}256H", *starts)
+        if self.layout == "7.3":
+            before = count + names + marked + table + index_
+            return before + self._from_places(self.address + len(before)) + seqs
         places = self._offsets()
         if self.layout == "6.1":
             return places + count + names + marked + table + index_
         if self.layout == "6.2":
             return places + count + names + marked + seqs + table + index_
         return count + names + marked + table + index_ + places + seqs
+
+    def _from_places(self, start: int) -> bytes:
+        values = [address - start - 4 * n for n, (address, _) in enumerate(self.symbols)]
+        return struct.pack(f"{self.order}{len(values)}i", *values)
 
     def _offsets(self) -> bytes:
         values = [self._offset(address) for address, _ in self.symbols]

@@ -77,6 +77,12 @@ def test_other_kernels(other: KernelFiles, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("series", ["5.10.", "7."])
+def test_an_older_and_a_newer_kernel(series: str, tmp_path: Path) -> None:
+    test_other_kernels(kernel_files(series), tmp_path)
+
+
+@pytest.mark.full
 def test_another_architecture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     arm64 = kernels.fetch("arm64", architecture="arm64")

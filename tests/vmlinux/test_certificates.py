@@ -16,7 +16,13 @@ from tests.support.kernels import KernelFiles, kernel_files
 
 
 @pytest.mark.parametrize(
-    ("series", "algorithm", "suffix"), [("6.1.", "rsa4096", ""), ("6.12.", "ec-p384", ".xz")]
+    ("series", "algorithm", "suffix"),
+    [
+        ("6.1.", "rsa4096", ""),
+        ("6.12.", "ec-p384", ".xz"),
+        pytest.param("5.10.", "rsa4096", "", marks=pytest.mark.full),
+        pytest.param("7.", "ec-p384", ".xz", marks=pytest.mark.full),
+    ],
 )
 def test_the_key_of_the_kernel_s_own_modules_is_there(
     series: str, algorithm: str, suffix: str

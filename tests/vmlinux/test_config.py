@@ -9,7 +9,7 @@ import pytest
 from lkm.errors import FormatError
 from lkm.vmlinux import config
 from lkm.vmlinux.image import open_cached
-from tests.support.kernels import KernelFiles
+from tests.support.kernels import KernelFiles, fetched
 
 TEXT = """#
 # Automatically generated file; DO NOT EDIT.
@@ -48,9 +48,10 @@ def test_embedded_and_damaged(damage: bytes) -> None:
         config.embedded(b"IKCFG_ST" + damage + b"IKCFG_ED")
 
 
+@pytest.mark.parametrize("kernel", fetched(), ids=lambda kernel: kernel.release)
 def test_real(kernel: KernelFiles) -> None:
     options = open_cached(kernel.vmlinuz).config
     assert options["CONFIG_MODULES"] == "y"
     assert options["CONFIG_SQUASHFS"] == "m"
-    lines = (kernel.root / f"boot/config-{kernel.release}").read_text().splitlines()
-    assert len(options) == sum("CONFIG_" in line for line in lines)
+    (path,) = kernel.vmlinuz.parent.glob("config*")
+    assert len(options) == sum("CONFIG_" in line for line in path.read_text().splitlines())

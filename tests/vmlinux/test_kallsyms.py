@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 
 import pytest
 
-from lkm import files
 from lkm.errors import LkmError, NotFoundError
 from lkm.vmlinux import kallsyms
 from lkm.vmlinux.image import open_cached
 from lkm.vmlinux.symbols import Symbols
-from tests.support.kernels import KernelFiles
+from tests.support.kernels import KernelFiles, fetched
 from tests.support.vmlinux_writer import BASE, KallsymsTables
 
 LAYOUTS = ("6.1", "6.2", "6.4")
@@ -24,11 +22,14 @@ def _symbols(count: int) -> list[tuple[int, str]]:
     return percpu + text
 
 
+_NOISE = random.Random(7).randbytes(4096)
+# The kernel itself has a table of single digits that is no token table.
+_DECOY = b"\0" + b"".join(b"%c\0" % n for n in range(ord("0"), ord("z")))
+_BEFORE = _NOISE + _DECOY + _NOISE[: 8 - len(_DECOY) % 8]
+
+
 def _surrounded(tables: bytes) -> bytes:
-    noise = random.Random(7).randbytes(4096)
-    # The kernel itself has a table of single digits that is no token table.
-    decoy = b"\0" + b"".join(b"%c\0" % n for n in range(ord("0"), ord("z")))
-    return noise + decoy + noise[: 8 - len(decoy) % 8] + tables + noise
+    return _BEFORE + tables + _NOISE
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -47,6 +48,17 @@ def test_addresses_relative_without_per_cpu_ones(layout: str) -> None:
     assert [(s.address, s.type + s.name) for s in found] == wanted
 
 
+@pytest.mark.parametrize(("count", "order"), [(300, "<"), (513, "<"), (516, "<"), (600, ">")])
+def test_addresses_relative_to_their_own_places(count: int, order: str) -> None:
+    wanted = _symbols(count)[3:]
+    wanted[7:9] = [(wanted[7][0], name) for _, name in wanted[7:9]]  # two names of one place
+    address = BASE + 0x1400000
+    tables = KallsymsTables(wanted, "7.3", order=order, address=address + len(_BEFORE))
+    data = _surrounded(tables.to_bytes())
+    found = kallsyms.read_tables(data, byte_order=order, address=address)
+    assert [(s.address, s.type + s.name) for s in found] == wanted
+
+
 def test_big_endian() -> None:
     wanted = _symbols(600)
     tables = KallsymsTables(wanted, "6.4", order=">")
@@ -54,13 +66,9 @@ def test_big_endian() -> None:
     assert [(s.address, s.type + s.name) for s in found] == wanted
 
 
-def _images() -> list[Path]:
-    return sorted(files.cache_directory("kernels").glob("*/boot/vmlinuz-*"))
-
-
-@pytest.mark.parametrize("path", _images(), ids=lambda path: path.name)
-def test_every_export_is_a_symbol_at_its_address(path: Path) -> None:
-    image = open_cached(path)
+@pytest.mark.parametrize("kernel", fetched(), ids=lambda kernel: kernel.release)
+def test_every_export_is_a_symbol_at_its_address(kernel: KernelFiles) -> None:
+    image = open_cached(kernel.vmlinuz)
     symbols = image.kallsyms
     assert len(symbols) > 50_000
     places = set(zip(symbols.names, symbols.addresses, strict=True))
@@ -90,9 +98,10 @@ def test_lookup() -> None:
     assert list(again) == list(symbols)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("layout", [*LAYOUTS, "7.3"])
 def test_damaged_tables(layout: str) -> None:
-    whole = _surrounded(KallsymsTables(_symbols(700), layout).to_bytes())
+    symbols = _symbols(703)[3:]
+    whole = _surrounded(KallsymsTables(symbols, layout, address=BASE + len(_BEFORE)).to_bytes())
     rng = random.Random(layout)
     for _ in range(60):
         data = bytearray(whole[: rng.randrange(len(whole))] if rng.random() < 0.3 else whole)
@@ -100,7 +109,7 @@ def test_damaged_tables(layout: str) -> None:
             start = rng.randrange(len(data)) if data else 0
             data[start : start + rng.randrange(1, 9)] = rng.randbytes(rng.randrange(1, 9))
         try:
-            found = kallsyms.read_tables(bytes(data))
+            found = kallsyms.read_tables(bytes(data), address=BASE)
         except LkmError:
             continue
         assert len(found) == 700

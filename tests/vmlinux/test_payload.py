@@ -8,7 +8,6 @@ import gzip
 import lzma
 import struct
 from collections.abc import Callable
-from pathlib import Path
 
 import lz4.block
 import pytest
@@ -16,11 +15,10 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lkm import files
 from lkm.errors import FormatError, LkmError, UnsupportedError
 from lkm.vmlinux import payload
 from tests.support import vmlinux_writer as writer
-from tests.support.kernels import KernelFiles
+from tests.support.kernels import KernelFiles, fetched
 
 KERNEL = writer.elf({".rodata": (writer.BASE, b"a kernel " * 4000)})
 
@@ -125,15 +123,11 @@ def test_any_bytes(data: bytes) -> None:
         payload.release(candidate)
 
 
-def _images() -> list[Path]:
-    return sorted(files.cache_directory("kernels").glob("*/boot/vmlinuz-*"))
-
-
-@pytest.mark.parametrize("path", _images(), ids=lambda path: path.name)
-def test_real_images(path: Path) -> None:
-    data = path.read_bytes()
+@pytest.mark.parametrize("kernel", fetched(), ids=lambda kernel: kernel.release)
+def test_real_images(kernel: KernelFiles) -> None:
+    data = kernel.vmlinuz.read_bytes()
     assert payload.is_kernel(payload.extract(data))
-    assert payload.release(data) == path.name.removeprefix("vmlinuz-")
+    assert payload.release(data) == kernel.release
 
 
 def test_modules_are_no_kernel(kernel: KernelFiles) -> None:

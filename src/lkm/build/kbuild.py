@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lkm import files
+from lkm.build import toolchain
 from lkm.errors import FormatError, NotFoundError, ToolError, UnsupportedError, UsageError
 
 _KEEP = 32
@@ -191,11 +192,11 @@ def _make(folder: Path, source: Path, headers: Path) -> str:
     own = os.fspath(source if source.is_dir() else source.parent)
     if not _UNSAFE.search(own):
         # Debug data, and __FILE__ in warnings, name the user's files.
-        flags = os.environ.get("KCFLAGS", "")
-        command.append(f"KCFLAGS={flags} -ffile-prefix-map={folder}={own}".replace("= ", "="))
-    if shutil.which("pahole") is None:
-        # Headers that come with a vmlinux ask for type data, without which a module loads as well.
-        command.append("CONFIG_DEBUG_INFO_BTF_MODULES=")
+        flags = [os.environ.get("KCFLAGS", "")]
+        flags += [f"-ffile-prefix-map={place}={own}" for place in _places(folder)]
+        command.append(f"KCFLAGS={' '.join(flags).strip()}")
+    tools = toolchain.choose(headers)
+    command += tools.variables
     # Not those of a make that lkm itself is run by.
     environment = {k: v for k, v in os.environ.items() if k not in _MAKE_VARIABLES}
     try:
@@ -220,17 +221,35 @@ def _make(folder: Path, source: Path, headers: Path) -> str:
             output=output,
             hint=_hint(output),
         )
-    return output
+    return f"{tools.note}\n{output}" if tools.note else output
 
 
+# Said even where none is used.
+_OTHER_PAHOLE = re.compile(r"warning: pahole version differs .*\n(?:  .*: +\d+\n){2}")
 _MAKE_VARIABLES = frozenset({"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KERNELRELEASE"})
+
+
+def _places(folder: Path) -> list[str]:
+    """The names of ``folder``: newer kbuilds call it by where it is behind all links."""
+    return list(dict.fromkeys((os.fspath(folder), os.fspath(folder.resolve()))))
 
 
 def _as_of_source(output: str, source: Path, folder: Path) -> str:
     """Name the user's files instead of their copies; leave out what is not of the source."""
     own = source if source.is_dir() else source.parent
-    for copied in (f"{folder}/{_HEADERS_OF}/", f"{folder}/"):
-        output = output.replace(copied, f"{own}/")
+    for place in _places(folder):
+        for copied in (f"{place}/{_HEADERS_OF}/", f"{place}/"):
+            output = output.replace(copied, f"{own}/")
+
+    def absolute(match: re.Match[str]) -> str:
+        name = match[0].removeprefix(f"{_HEADERS_OF}/")
+        return f"{own}/{name}" if (folder / match[0]).is_file() else match[0]
+
+    # Newer kbuilds call the compiler inside the folder.
+    output = re.sub(
+        r"(?:^|(?<= from ))\w[\w./+-]*(?=:\d+[:,])", absolute, output, flags=re.MULTILINE
+    )
+    output = _OTHER_PAHOLE.sub("", output)
     lines = output.splitlines(keepends=True)
     said = [line for line in lines if not line.startswith("Skipping BTF generation")]
     # make repeats at each level that a compiler failed; where none did, its words are all.

@@ -56,6 +56,7 @@ _KERNEL = (
     _rule(r"Invalid ELF sh_link.*", _damaged("its symbol table points nowhere")),
     _rule(r"ELF Spec violation: .*", _damaged("its section table")),
     _rule(r"empty section name table", _damaged("it has no section names")),
+    _rule(r"Module has invalid ELF structures", _damaged("it is no whole ELF object for it")),
     _rule(
         rf"^(?:{_M}: )?(?:\(missing .*\): )?module has no symbols \(stripped\?\)",
         lambda m: format.stripped(m["m"] or ""),
@@ -102,7 +103,7 @@ _KERNEL = (
         lambda m: symbols.duplicate(m["m"], m["s"], m["o"]),
     ),
     _rule(
-        rf"{_M}: module uses symbol \({_S}\) from namespace (?P<n>[\w.]+), but does not import",
+        rf"{_M}: module uses symbol \({_S}\) from namespace (?P<n>\S+?), but does not import",
         lambda m: symbols.namespace(m["m"], m["s"], m["n"]),
     ),
     _rule(
@@ -162,8 +163,9 @@ _KERNEL = (
     ),
     # init
     _rule(
-        r"do_init_module: '(?P<m>[\w-]+)'->init suspiciously returned (?P<n>-?\d+)",
-        lambda m: state.init_positive(m["m"], int(m["n"])),
+        r"(?:do_init_module: '(?P<m>[\w-]+)'->|(?P<o>[\w-]+): )init suspiciously returned "
+        r"(?P<n>-?\d+)(?:, it should follow.*)?",
+        lambda m: state.init_positive(m["m"] or m["o"], int(m["n"]), m[0]),
     ),
 )
 
@@ -321,7 +323,7 @@ _BUILD = (
         lambda m: build.modpost_undefined(name_of(m["m"]), m["s"]),
     ),
     _rule(
-        r"module (?P<m>[\w-]+) uses symbol (?P<s>\w+) from namespace (?P<n>[\w.]+), but does not",
+        r"module (?P<m>[\w-]+) uses symbol (?P<s>\w+) from namespace (?P<n>\S+?), but does not",
         lambda m: build.modpost_namespace(m["m"], m["s"], m["n"]),
     ),
     _rule(

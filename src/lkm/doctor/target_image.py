@@ -22,12 +22,15 @@ CHECKS: Mapping[str, bytes] = {
     "symbol-section": b"has an invalid section index",
     "relocation-target": b"Invalid relocation target",
     "btf-base": b"\0.BTF.base\0",
+    "terse-elf": b"Module has invalid ELF structures",
 }
 """Checks some kernels make and others do not, each with the text only those have in them.
 
+``terse-elf`` (5.10) is one message for all that can be wrong with the file's structure.
+
 One more, ``missing-checksum``, is told by the distribution."""
 
-_FACT = "doctor-7"
+_FACT = "doctor-8"
 
 
 class _Kept(msgspec.Struct):

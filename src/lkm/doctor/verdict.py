@@ -48,7 +48,10 @@ _PAGE = 4096
 # arch/x86/include/asm/pgtable_64_types.h: MODULES_VADDR, MODULES_END
 _X86_MODULES = range(0xFFFFFFFFA0000000, 0xFFFFFFFFFF000000)
 # Functions that stand between a module's call and the trap, never the reason for it.
-_REPORTERS = ("dump_stack", "show_stack", "panic", "__warn", "warn_slowpath", "kasan_report", "die")
+_REPORTERS = (
+    *("dump_stack", "show_stack", "panic", "vpanic", "__warn", "warn_slowpath", "kasan_report"),
+    "die",
+)
 
 
 def suspect(oops: Oops) -> Suspect | None:
@@ -157,9 +160,13 @@ def _note(name: str, value: int, modules: Sequence[ModuleRange]) -> RegisterNote
 def frames(oops: Oops) -> tuple[Location, ...]:
     """Return where it happened and the callers, without the kernel's own reporting on top."""
     trace = list(oops.trace)
-    while trace and (
-        trace[0].function.split(".")[0].startswith(_REPORTERS) or not trace[0].function
-    ):
+    # Down to the last of the reporters, what merely lay on the stack between them included.
+    for count, frame in enumerate(oops.trace, 1):
+        if frame.function.split(".")[0].startswith(_REPORTERS):
+            trace = list(oops.trace[count:])
+        elif frame.reliable and frame.function:
+            break
+    while trace and not trace[0].function:
         trace.pop(0)
     place = oops.location
     return (place, *trace) if place is not None else tuple(trace)

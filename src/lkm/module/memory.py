@@ -19,6 +19,7 @@ PAGE_SIZE = 4096
 _NOT_LOADED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})
 _PERCPU = ".data..percpu"
 _RO_AFTER_INIT = frozenset({".data..ro_after_init", "__jump_table"})
+_SINCE_6_15 = frozenset({".static_call_sites"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,40 +51,40 @@ def stays(section: Section) -> bool:
 
 def measure(elf: ElfFile, release: str = "") -> Memory:
     """Return what the module will take on a 64-bit kernel of that release."""
-    own_pages = not _groups_are_allocations(release)
     loaded = [section for section in elf.sections if is_loaded(section)]
-    core = _grouped((s for s in loaded if not is_init(s.name)), own_pages)
-    init = _grouped((s for s in loaded if is_init(s.name)), own_pages)
+    core = _grouped((s for s in loaded if not is_init(s.name)), release)
+    init = _grouped((s for s in loaded if is_init(s.name)), release)
     core, init = _with_symbols(elf, core, init)
     percpu = elf.section(_PERCPU)
     return Memory(_pages(core), _pages(init), percpu.size if percpu else 0)
 
 
-def _groups_are_allocations(release: str) -> bool:
-    """Say whether the release has ``struct module_memory``; only its number can tell."""
+def _is_since(release: str, version: tuple[int, int]) -> bool:
+    """Say whether the release is of that version or later, which only its number can tell."""
     numbers = re.match(r"(\d+)\.(\d+)", release)
-    return numbers is None or (int(numbers[1]), int(numbers[2])) >= (6, 4)
+    return numbers is None or (int(numbers[1]), int(numbers[2])) >= version
 
 
-def _grouped(sections: Iterable[Section], own_pages: bool) -> int:
-    """Return where the last section ends, or with ``own_pages`` the page after it."""
+def _grouped(sections: Iterable[Section], release: str) -> int:
+    """Return where the last section ends; before ``struct module_memory``, the page after it."""
+    late = _RO_AFTER_INIT | (_SINCE_6_15 if _is_since(release, (6, 15)) else frozenset())
     groups: list[list[Section]] = [[], [], [], []]
     for section in sections:
-        groups[_group(section)].append(section)
+        groups[_group(section, late)].append(section)
     size = 0
     for group in groups:
         size = _pages(size)
         for section in group:
             size = _aligned(size, section.alignment) + section.size
-    return _pages(size) if own_pages else size
+    return size if _is_since(release, (6, 4)) else _pages(size)
 
 
-def _group(section: Section) -> int:
+def _group(section: Section, read_only_after_init: frozenset[str]) -> int:
     if section.flags & SectionFlag.EXECINSTR:
         return 0
     if not section.flags & SectionFlag.WRITE:
         return 1
-    return 2 if section.name in _RO_AFTER_INIT else 3
+    return 2 if section.name in read_only_after_init else 3
 
 
 def _with_symbols(elf: ElfFile, core: int, init: int) -> tuple[int, int]:

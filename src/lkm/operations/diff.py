@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from lkm.errors import LkmError
 from lkm.operations import module_files
@@ -90,8 +91,8 @@ def read_side(what: str, progress: Progress | None = None) -> Side:
 def _locate(what: str) -> tuple[Root, str | None]:
     if os.path.isdir(what):
         root = find_root(what)
-        image = root.path(f"boot/vmlinuz-{root.release}")
-        return root, image if os.path.exists(image) else None
+        image = kernels.image_of(Path(what), root.release)
+        return root, str(image) if image else None
     kernel = kernels.find(what)
     return Root(kernel.root, kernel.release), str(kernel.vmlinuz) if kernel.vmlinuz else None
 

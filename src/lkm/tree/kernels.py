@@ -19,7 +19,7 @@ from pathlib import Path
 
 from lkm import files
 from lkm.errors import NotFoundError, ToolError, UsageError
-from lkm.tree import kernel_indexes
+from lkm.tree import kbuild_programs, kernel_indexes
 from lkm.tree.deb import Progress
 from lkm.tree.packages import KernelPackages, PackageSource, package_source, version_key
 
@@ -78,20 +78,22 @@ def fetch(
     *,
     headers: bool = False,
     architecture: str | None = None,
+    suite: str | None = None,
     progress: Progress | None = None,
 ) -> KnownKernel:
     """Download a kernel and unpack it into the cache, and return it; nothing is installed.
 
     ``what`` is a release (``6.1.0-56-amd64``), a flavour (``amd64``, ``cloud-amd64``: the newest
-    of it) or a series (``6.12``); ``headers`` adds what kbuild needs. What is there already is
-    not fetched again. Safe against other processes that do the same, and against being killed.
+    of it) or a series (``6.12``); ``headers`` adds what kbuild needs; ``suite`` is another release
+    of the same distribution (``bullseye``) to take it from. What is there already is not fetched
+    again. Safe against other processes that do the same, and against being killed.
     Raises NotFoundError for a kernel the distribution does not have, ToolError when its package
     tool is missing or fails.
     """
     ready = _ready(what, headers)
     if ready:
         return ready
-    source = package_source(architecture)
+    source = package_source(architecture, suite)
     packages = source.select(what)
     with _locked(packages.release):
         _fetch_missing(source, packages, headers, progress)
@@ -121,9 +123,9 @@ def remove(release: str) -> None:
         shutil.rmtree(grave)
 
 
-def available(architecture: str | None = None) -> tuple[str, ...]:
+def available(architecture: str | None = None, suite: str | None = None) -> tuple[str, ...]:
     """Return the releases the distribution's package tool offers, oldest first."""
-    return package_source(architecture).available()
+    return package_source(architecture, suite).available()
 
 
 def _ready(release: str, headers: bool) -> KnownKernel | None:
@@ -151,6 +153,9 @@ def _fetch_missing(
     try:
         source.unpack(wanted, unpacked, progress)
         _relocate_headers(unpacked)
+        kbuild_programs.make_runnable(
+            unpacked, lambda folder: source.unpack_c_library(folder, progress)
+        )
         if folder.is_dir():
             _add_headers(unpacked, folder, packages.release)
         else:
@@ -168,16 +173,20 @@ def _expect_modules(root: Path, packages: KernelPackages) -> None:
         )
 
 
+_HERE = "$(dir $(realpath $(lastword $(MAKEFILE_LIST))))"
+_RELOCATED = (
+    (re.compile(r"^include /usr/src/", re.MULTILINE), f"include {_HERE}../"),
+    (re.compile(r"^KBUILD_OUTPUT *= */usr/src/.*", re.MULTILINE),
+     f"KBUILD_OUTPUT := $(patsubst %/,%,{_HERE})"),
+)  # fmt: skip
+
+
 def _relocate_headers(root: Path) -> None:
-    """Make the headers' Makefile include its neighbour rather than the installed ``/usr/src``."""
+    """Make the headers' Makefile name itself and its neighbour rather than what is installed."""
     for makefile in (root / "usr/src").glob("*/Makefile"):
-        text = makefile.read_text(encoding="utf-8", errors="surrogateescape")
-        moved = re.sub(
-            r"^include /usr/src/",
-            "include $(dir $(realpath $(lastword $(MAKEFILE_LIST))))../",
-            text,
-            flags=re.MULTILINE,
-        )
+        moved = text = makefile.read_text(encoding="utf-8", errors="surrogateescape")
+        for pattern, replacement in _RELOCATED:
+            moved = pattern.sub(replacement, moved)
         if moved != text:
             makefile.write_text(moved, encoding="utf-8", errors="surrogateescape")
 
@@ -221,16 +230,21 @@ def _fetched(release: str) -> KnownKernel:
 
 def _describe(release: str, root: Path, *, fetched: bool) -> KnownKernel:
     modules = root / "lib/modules" / release
-    images = (root / f"boot/vmlinuz-{release}", root / f"boot/vmlinux-{release}",
-              modules / "vmlinuz")  # fmt: skip
     return KnownKernel(
         release=release,
         root=root,
-        vmlinuz=next((image for image in images if image.exists()), None),
+        vmlinuz=image_of(root, release),
         modules=modules if _has_modules(modules) else None,
         headers=_header_directory(root, release),
         fetched=fetched,
     )
+
+
+def image_of(root: Path, release: str) -> Path | None:
+    """Return the kernel's image below ``root``, in /boot or among the modules, if it is there."""
+    boot, modules = root / "boot", root / "lib/modules" / release
+    images = (boot / f"vmlinuz-{release}", boot / f"vmlinux-{release}", modules / "vmlinuz")
+    return next((image for image in images if image.exists()), None)
 
 
 def _has_modules(directory: Path) -> bool:

@@ -1,14 +1,12 @@
 """Where kernels come from: a distribution's package tool behind a small interface.
 
 Apt is the one implemented. It is asked with ``apt-cache`` and ``apt-get download``, which need
-no root and install nothing. A foreign architecture gets package lists of its own in lkm's cache,
-so that the system's are not touched.
+no root and install nothing. A foreign architecture or another suite gets package lists of its
+own in lkm's cache, so that the system's are not touched.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import shutil
 import subprocess
@@ -20,7 +18,7 @@ from typing import Protocol
 
 from lkm import files
 from lkm.errors import NotFoundError, ToolError
-from lkm.tree import deb
+from lkm.tree import apt_lists, deb
 from lkm.tree.deb import Progress
 
 
@@ -48,11 +46,19 @@ class PackageSource(Protocol):
         """Download ``packages`` and unpack their files below ``folder``."""
         ...
 
+    def unpack_c_library(self, folder: Path, progress: Progress | None) -> None:
+        """Unpack the C library that the programs of the headers are linked with."""
+        ...
 
-def package_source(architecture: str | None = None) -> PackageSource:
-    """Return this distribution's package source, for ``architecture`` (its name there) if given."""
+
+def package_source(architecture: str | None = None, suite: str | None = None) -> PackageSource:
+    """Return this distribution's package source, for ``architecture`` and ``suite`` if given.
+
+    Both are called as the distribution calls them (``arm64``, ``bullseye``); without, they are
+    the system's own.
+    """
     if shutil.which("apt-get") and shutil.which("apt-cache"):
-        return Apt(architecture)
+        return Apt(architecture, suite)
     raise ToolError(
         "no package tool that lkm can fetch kernels with (apt-get and apt-cache)",
         hint="unpack the kernel's packages (image, modules, headers) yourself below "
@@ -69,21 +75,25 @@ def version_key(release: str) -> list[tuple[int, str]]:
 
 
 _IMAGE = "linux-image-"
-_KERNEL_PART = re.compile(r"linux-(image|binary|modules|modules-extra)-\d")
+_KERNEL_PART = re.compile(r"linux-(image|binary|base|modules|modules-extra)-\d")
 _HEADER_PART = re.compile(r"linux-(headers|kbuild)-\d")
 _POLL_SECONDS = 0.2
-_LISTS_LAST = 24 * 3600  # seconds
 
 
 class Apt:
     """Debian, Ubuntu and their kin, through apt-cache and ``apt-get download``."""
 
-    def __init__(self, architecture: str | None = None) -> None:
-        self._native = _output(["apt-config", "shell", "a", "APT::Architecture"]).split("'")[1]
-        self._architecture = architecture or self._native
+    def __init__(self, architecture: str | None = None, suite: str | None = None) -> None:
+        native = _output(["apt-config", "shell", "a", "APT::Architecture"]).split("'")[1]
+        self._architecture = architecture or native
+        self._suite = suite
+        self._foreign = self._architecture != native
         self._options: list[str] = []
-        if self._architecture != self._native:
-            self._options = _foreign_options(self._architecture)
+        if self._foreign or suite:
+            self._options = apt_lists.options(self._architecture, suite)
+
+    def __str__(self) -> str:
+        return self._architecture + (f" in {self._suite}" if self._suite else "")
 
     def available(self) -> tuple[str, ...]:
         """See PackageSource."""
@@ -94,9 +104,8 @@ class Apt:
             if re.match(_IMAGE + r"\d+\.\d+\.", name) and not re.search(r"-(dbg|unsigned)$", name)
         }
         if not releases:
-            raise NotFoundError(
-                f"apt knows no kernel for {self._architecture}", hint="sudo apt-get update"
-            )
+            hint = "name a whole release, such as trixie" if self._suite else "sudo apt-get update"
+            raise NotFoundError(f"apt knows no kernel for {self}", hint=hint)
         return tuple(sorted(releases, key=version_key))
 
     def select(self, what: str) -> KernelPackages:
@@ -121,8 +130,9 @@ class Apt:
         found = [r for r in self.available() if series.fullmatch(r) and not _is_special(r)]
         if not found or not what[:1].isdigit():
             raise NotFoundError(
-                f"no kernel {what!r} among the packages apt knows for {self._architecture}",
-                hint="`lkm kernels --available` lists them; `apt-get update` renews the list",
+                f"no kernel {what!r} among the packages apt knows for {self}",
+                hint="`lkm kernels --available` lists them, with --suite those of another suite; "
+                "`apt-get update` renews the list",
             )
         return found[-1]
 
@@ -159,13 +169,18 @@ class Apt:
         downloads.mkdir()
         try:
             # The programs that kbuild runs are for this machine, whatever they build for.
-            native = [p for p in packages if p.startswith("linux-kbuild-")] if self._options else []
+            native = [p for p in packages if p.startswith("linux-kbuild-")] if self._foreign else []
             self._download([p for p in packages if p not in native], downloads, progress)
             if native:
-                Apt()._download(native, downloads, progress)
+                Apt(suite=self._suite)._download(native, downloads, progress)
             deb.unpack(sorted(downloads.glob("*.deb")), folder, progress)
         finally:
             shutil.rmtree(downloads)
+
+    def unpack_c_library(self, folder: Path, progress: Progress | None) -> None:
+        """See PackageSource."""
+        release = self._suite.partition("-")[0] if self._suite else None  # of trixie-backports
+        Apt(suite=release).unpack(["libc6"], folder, progress)
 
     def _download(self, packages: Sequence[str], folder: Path, progress: Progress | None) -> None:
         total = self._download_size(packages)
@@ -199,29 +214,6 @@ def _is_special(release: str) -> bool:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-
-
-def _foreign_options(architecture: str) -> list[str]:
-    """Apt options for a package list of ``architecture`` in lkm's cache, fetched when absent."""
-    state = files.cache_directory("apt", architecture)
-    options = [
-        "-o", f"APT::Architecture={architecture}",
-        "-o", f"APT::Architectures::={architecture}",
-        "-o", f"Dir::State={state}",
-        "-o", "Dir::State::status=/dev/null",
-        "-o", f"Dir::Cache={state}",
-        "-o", "Acquire::Languages=none",
-        "-o", "APT::Sandbox::User=",
-    ]  # fmt: skip
-    with open(state / "updated", "a+b") as stamp:
-        fcntl.flock(stamp, fcntl.LOCK_EX)  # apt fails rather than waits for its own lock
-        status = os.fstat(stamp.fileno())
-        if not status.st_size or time.time() - status.st_mtime > _LISTS_LAST:
-            for name in ("lists/partial", "archives/partial"):
-                (state / name).mkdir(parents=True, exist_ok=True)
-            _output(["apt-get", "-qq", *options, "update"])
-            stamp.write(b".")  # only now: an update that failed is tried again
-    return options
 
 
 def _output(command: Sequence[str]) -> str:

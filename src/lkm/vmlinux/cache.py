@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lkm import files
 
-_MAGIC = b"lkm-facts-1"
+_MAGIC = b"lkm-facts-2"
 _KEEP = 24
 
 

@@ -15,6 +15,7 @@ from lkm.errors import FormatError
 from lkm.vmlinux.executable import Executable
 
 _MASK = (1 << 64) - 1
+_GPL_ONLY = 1  # KSYM_FLAG_GPL_ONLY in include/linux/module_symbol.h
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ def _table(kernel: Executable, suffix: str, gpl: bool) -> Iterator[KernelExport]
     if section is None or not table:
         return
     crcs = kernel.content(f"__kcrctab{suffix}") or b""
+    # Newer kernels (seen in 7.2) have one table, and a byte of flags for each entry.
+    flags = b"" if gpl else kernel.content("__kflagstab") or b""
     shape = _shape(kernel, section, table, len(crcs) // 4)
     for index in range(len(table) // shape.size):
         address, name, *rest = shape.read(table, section.address, index)
@@ -76,7 +79,8 @@ def _table(kernel: Executable, suffix: str, gpl: bool) -> Iterator[KernelExport]
         if 4 * index + 4 <= len(crcs):
             (crc,) = struct.unpack_from(kernel.byte_order + "I", crcs, 4 * index)
         namespace = kernel.string(rest[0]) if rest and rest[0] else ""
-        yield KernelExport(kernel.string(name), gpl, namespace, crc, address)
+        only_gpl = gpl or bool(int.from_bytes(flags[index : index + 1]) & _GPL_ONLY)
+        yield KernelExport(kernel.string(name), only_gpl, namespace, crc, address)
 
 
 def _shape(kernel: Executable, section: Section, table: bytes, crcs: int) -> _Shape:

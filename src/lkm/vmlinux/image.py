@@ -101,15 +101,19 @@ class VmlinuxImage:
 
     @functools.cached_property
     def config(self) -> Mapping[str, str]:
-        """The configuration: from ``config-RELEASE`` beside the image, else embedded in it."""
-        beside = Path(self.path).parent / f"config-{self.release}"
-        if beside.is_file():
-            return config.parse(beside.read_text(encoding="utf-8", errors="replace"))
+        """The configuration: from a file beside the image, else embedded in it.
+
+        The file is called ``config-RELEASE``, or ``config`` where the image is among the modules.
+        """
+        folder = Path(self.path).parent
+        for beside in (folder / f"config-{self.release}", folder / "config"):
+            if beside.is_file():
+                return config.parse(beside.read_text(encoding="utf-8", errors="replace"))
         found = config.embedded(self.elf.data, self.path)
         if found is None:
             raise NotFoundError(
                 f"{self.path or 'the kernel'} has no configuration in it, nor beside it",
-                hint=f"looked for {beside}",
+                hint=f"looked for config-{self.release} and config in {folder}",
             )
         return found
 

@@ -7,7 +7,8 @@ The tables have no header and no symbol of their own in a stripped image. They a
 they must be: the token table by its single-digit tokens and by the token index that follows it
 and repeats its string lengths; the names by the markers, which repeat every 256th name's offset.
 Orders since 4.6: ``offsets relative_base num_syms names markers [seqs] token_table token_index``,
-and from 6.4 ``num_syms names markers token_table token_index offsets relative_base seqs``.
+and from 6.4 ``num_syms names markers token_table token_index offsets relative_base seqs``; later
+(seen in 7.3) the base is gone, and each offset counts from where it is itself.
 """
 
 from __future__ import annotations
@@ -53,17 +54,26 @@ def read(kernel: Executable) -> Symbols:
     Raises ``NotFoundError`` when the kernel has no kallsyms, ``FormatError`` when its tables
     contradict each other.
     """
-    tables = kernel.content(".rodata") or kernel.data
-    return read_tables(tables, kernel.byte_order, kernel.path)
+    tables = kernel.content(".rodata")
+    if tables:
+        address = kernel.sections[".rodata"].address
+        return read_tables(tables, kernel.byte_order, kernel.path, address)
+    return read_tables(kernel.data, kernel.byte_order, kernel.path)
 
 
-def read_tables(data: bytes, byte_order: str = "<", path: str = "") -> Symbols:
-    """Return the symbols from the tables that are somewhere in ``data``."""
+def read_tables(data: bytes, byte_order: str = "<", path: str = "", address: int = 0) -> Symbols:
+    """Return the symbols from the tables that are somewhere in ``data``, loaded at ``address``."""
     order = _ByteOrder(byte_order)
     for tables in itertools.islice(_token_tables(data, order), _MOST_TABLES):
         names = _find_names(data, tables, order)
         if names is not None:
-            return _decode(data, tables, names, order, path)
+            found = _addresses(data, tables, names, order, address)
+            if found is None:
+                raise FormatError(
+                    f"{names.count} ascending symbol addresses", "none", path=path,
+                    offset=names.count_at,
+                )  # fmt: skip
+            return _decode(data, tables, names, found)
     raise NotFoundError(
         f"{path or 'the kernel'} has no readable symbol table",
         hint="the kernel must be built with CONFIG_KALLSYMS",
@@ -184,8 +194,7 @@ def _names_fit(data: bytes, start: int, markers: int, number: int, order: _ByteO
     return 0 <= markers - position < 8
 
 
-def _decode(data: bytes, tables: _Tables, names: _Names, order: _ByteOrder, path: str) -> Symbols:
-    addresses = _addresses(data, tables, names, order, path)
+def _decode(data: bytes, tables: _Tables, names: _Names, addresses: array[int]) -> Symbols:
     tokens = [token.decode("latin-1") for token in tables.tokens]
     expand = tokens.__getitem__
     position, text = names.start, []
@@ -202,8 +211,9 @@ def _decode(data: bytes, tables: _Tables, names: _Names, order: _ByteOrder, path
 
 
 def _addresses(
-    data: bytes, tables: _Tables, names: _Names, order: _ByteOrder, path: str
-) -> array[int]:
+    data: bytes, tables: _Tables, names: _Names, order: _ByteOrder, address: int
+) -> array[int] | None:
+    """Return the addresses, or ``None`` where no table of offsets makes ascending ones."""
     size = 4 * names.count
     padded = size + 7 & ~7
     for offsets in (tables.after_index + 7 & ~7, names.count_at - 8 - padded):
@@ -211,13 +221,22 @@ def _addresses(
         if offsets < 0 or base_at + 8 > len(data):
             continue
         (base,) = order.long.unpack_from(data, base_at)
-        numbers = order.numbers("i", data[offsets : offsets + size])
-        found = _from_offsets(numbers, base)
+        found = _from_offsets(order.numbers("i", data[offsets : offsets + size]), base)
         if found is not None:
             return found
-    raise FormatError(
-        f"{names.count} ascending symbol addresses", "none", path=path, offset=names.count_at
-    )
+    start = tables.after_index + 3 & ~3
+    if start + size > len(data):
+        return None
+    places = range(address + start, address + start + size, 4)
+    return _from_places(order.numbers("i", data[start : start + size]), places)
+
+
+def _from_places(offsets: array[int], places: range) -> array[int] | None:
+    """Return the addresses that are ``offsets`` from ``places``, if they ascend."""
+    values = [place + offset for place, offset in zip(places, offsets, strict=True)]
+    if values[0] < 0 or values[-1] >> 64 or any(a > b for a, b in itertools.pairwise(values)):
+        return None
+    return array("Q", values)
 
 
 def _from_offsets(offsets: array[int], base: int) -> array[int] | None:

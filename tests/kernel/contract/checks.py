@@ -7,6 +7,7 @@ there is no pytest.
 from __future__ import annotations
 
 import errno
+import re
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -160,7 +161,10 @@ def check_init_failing(kernel: Kernel, built: Built) -> None:
     )
     for number in numbers:
         error = refusal(partial(kernel.load, built("init_fails"), {"result": -number}))
-        assert (error.errno, error.signal) == (number, 0)
+        # Newer kernels keep EEXIST for a module that is loaded already, and say EBUSY for init's.
+        said = {number, errno.EBUSY} if number == errno.EEXIST else {number}
+        assert error.errno in said
+        assert error.signal == 0
         assert not kernel.is_loaded("init_fails")
 
 
@@ -168,7 +172,7 @@ def check_init_returning_a_positive_number(kernel: Kernel, built: Built) -> None
     with kernel.watch_log() as watch:
         kernel.load(built("init_fails"), {"result": 7})
         text = "\n".join(record.text for record in watch.new_records())
-    assert "'init_fails'->init suspiciously returned 7" in text
+    assert re.search(r"init_fails(: |'->)init suspiciously returned 7", text)
     assert kernel.initial_state("init_fails") == "live"
 
 
@@ -199,7 +203,7 @@ def check_warning_in_init(kernel: Kernel, built: Built) -> None:
     with kernel.watch_log() as watch:
         kernel.load(built("warn"))
         lines = [record.text for record in watch.new_records()]
-    assert any(line.startswith("WARNING: CPU: ") for line in lines)
+    assert any(re.match(r"WARNING: (CPU: |.*, CPU#\d)", line) for line in lines)
     assert "W" in taint.letters(kernel.taint())
     kernel.unload("warn")
 

@@ -33,8 +33,12 @@ def test_contract_on_the_live_kernel_of_a_guest(check: str, kernel: KernelFiles)
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("machine", ["vm", "emulated"])
 @pytest.mark.parametrize(
-    ("series", "flavour"), [("6.1.", "cloud-amd64"), ("6.1.", "rt-amd64"), ("6.1.0-47", "amd64")]
-)
+    ("series", "flavour"),
+    [
+        ("6.1.", "cloud-amd64"), ("6.1.", "rt-amd64"), ("6.1.0-47", "amd64"),
+        ("5.10.", "amd64"), ("6.12.", "amd64"), ("7.", "amd64"),
+    ],
+)  # fmt: skip
 def test_contract_on_other_kernels(machine: str, check: str, series: str, flavour: str) -> None:
     check_on(machine, check, kernel_files(series, flavour))
 

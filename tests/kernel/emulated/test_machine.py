@@ -20,6 +20,8 @@ KERNELS = [
     pytest.param("6.1.", "cloud-amd64", id="cloud", marks=pytest.mark.full),
     pytest.param("6.1.", "rt-amd64", id="rt", marks=pytest.mark.full),
     pytest.param("6.1.0-47", "amd64", id="older", marks=pytest.mark.full),
+    pytest.param("5.10.", "amd64", id="5.10", marks=pytest.mark.full),
+    pytest.param("7.", "amd64", id="7", marks=pytest.mark.full),
 ]
 
 

@@ -11,14 +11,17 @@ from lkm.operations import kernels
 @click.group("kernels", invoke_without_command=True)
 @click.option("--available", is_flag=True, help="List what could be fetched.")
 @click.option("--arch", metavar="ARCH", help="With --available: of another architecture.")
+@click.option("--suite", metavar="SUITE", help="With --available: of another suite (bullseye).")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 @click.pass_context
-def command(ctx: click.Context, available: bool, arch: str | None, as_json: bool) -> None:
+def command(
+    ctx: click.Context, available: bool, arch: str | None, suite: str | None, as_json: bool
+) -> None:
     """List the kernels of this machine and those fetched."""
     if ctx.invoked_subcommand:
         return
     if available:
-        releases = kernels.available(arch)
+        releases = kernels.available(arch, suite)
         if as_json:
             print_json("kernels", available=releases)
         else:
@@ -47,15 +50,17 @@ def _print_table(found: tuple[kernels.KnownKernel, ...]) -> None:
 @click.argument("what", metavar="RELEASE|FLAVOUR|SERIES")
 @click.option("--headers", is_flag=True, help="Also what building modules takes.")
 @click.option("--arch", metavar="ARCH", help="The architecture, as the distribution calls it.")
+@click.option("--suite", metavar="SUITE", help="The distribution's release to take it from.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
-def fetch(what: str, headers: bool, arch: str | None, as_json: bool) -> None:
+def fetch(what: str, headers: bool, arch: str | None, suite: str | None, as_json: bool) -> None:
     """Download a kernel into lkm's cache; needs no root and installs nothing.
 
-    6.1.0-56-amd64 is a release, cloud-amd64 a flavour (the newest of it), 6.12 a series.
+    6.1.0-56-amd64 is a release, cloud-amd64 a flavour (the newest of it), 6.12 a series. With
+    --suite bullseye (trixie, sid, ...) it is looked for there, on the system's own mirrors.
     """
     line = ProgressLine()
     try:
-        kernel = kernels.fetch(what, headers=headers, architecture=arch, progress=line)
+        kernel = kernels.fetch(what, headers=headers, architecture=arch, suite=suite, progress=line)
     finally:
         line.clear()
     if as_json:

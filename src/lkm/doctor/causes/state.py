@@ -105,7 +105,8 @@ def not_loaded(module: str) -> Finding:
 
 _INIT_CAUSES = {
     ENODEV: "it found no device it can drive",
-    EBUSY: "something it needs is taken: an address, an interrupt, a name, a major number",
+    EBUSY: "something it needs is taken: an address, an interrupt, a name, a major number; newer "
+    "kernels (seen in 7.3) also say so where init returned EEXIST",
     ENOMEM: "it could not get memory",
     ENOENT: "something it looked up is not there, such as firmware or a file",
     517: "it waits for another driver (EPROBE_DEFER)",
@@ -133,16 +134,15 @@ def init_returned(module: str, errno: int) -> Finding:
     )
 
 
-def init_positive(module: str, value: int) -> Finding:
-    """Init returned a positive number: it loads, with a trace that looks like a crash."""
+def init_positive(module: str, value: int, message: str) -> Finding:
+    """Init returned a positive number: it loads, before 7.x with a trace like a crash's."""
     return Finding(
         "init-positive",
         Severity.WARNING,
         f"the module's init function returned {value}; it should return 0 or a negative errno. "
-        "The module is loaded; the trace that follows is no crash",
+        "The module is loaded; a trace that follows is no crash",
         0,
-        f"do_init_module: '{module}'->init suspiciously returned {value}, it should follow "
-        "0/-E convention",
+        message,
         module=module,
         fixes=(Fix("return 0 at the end of the init function"),),
     )

@@ -7,7 +7,7 @@ The kernel reads the header as its own class and byte order and checks it in thi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lkm.doctor.case import ELF64_HEADER, ELF64_SECTION, Case, SectionRow
 from lkm.doctor.causes import format
@@ -42,7 +42,8 @@ def check(case: Case) -> Iterator[Finding]:
         return
     if len(data) < ELF64_HEADER.size:
         message = f"Invalid ELF header len {len(data)}"
-        yield format.damaged(message, case.path, "it is shorter than an ELF header")
+        short = format.damaged(message, case.path, "it is shorter than an ELF header")
+        yield _as_said(case, short)
         return
     fields = ELF64_HEADER.unpack_from(data)
     header = _Header(fields[1], fields[2], fields[6], *fields[11:14])
@@ -50,7 +51,14 @@ def check(case: Case) -> Iterator[Finding]:
         _identity(case, data, header) or _table(case, data, header) or _sections(case, data, header)
     )
     if finding:
-        yield finding
+        yield _as_said(case, finding)
+
+
+def _as_said(case: Case, finding: Finding) -> Finding:
+    """Return the finding with the kernel's own message, if it has but one for all of them."""
+    if "terse-elf" in case.target.image.checks:
+        return replace(finding, message="Module has invalid ELF structures")
+    return finding
 
 
 def _identity(case: Case, data: bytes, header: _Header) -> Finding | None:

@@ -16,6 +16,7 @@ from lkm.doctor.finding import Finding, Severity
 from lkm.doctor.offers import Offer
 from lkm.elf.machine import I386, X86_64
 from lkm.module.elf import SHN_ABS, SHN_COMMON, SHN_UNDEF, Binding, ElfFile, Symbol
+from lkm.module.names import module_name
 
 _SHN_LIVEPATCH = 0xFF20
 _RESERVED = frozenset({SHN_ABS, _SHN_LIVEPATCH})
@@ -129,8 +130,23 @@ class _Binder:
     def _namespace(self, name: str, offer: Offer) -> Iterator[Finding]:
         if not offer.namespace or offer.namespace in self.namespaces:
             return
+        if _is_for(offer.namespace, self.case.module):
+            return
         allowed = self.case.target.image.has("MODULE_ALLOW_MISSING_NAMESPACE_IMPORTS")
         yield symbols.namespace(self.case.module, name, offer.namespace, fatal=not allowed)
+
+
+def _is_for(namespace: str, module: str) -> bool:
+    """``verify_module_namespace``: ``module:kvm-amd,snd_*`` names the modules that may use it."""
+    kind, _, names = namespace.partition(":")
+    if kind != "module":
+        return False
+    name = module_name(module)
+    for wanted in names.split(","):
+        pattern = module_name(wanted.removesuffix("*"))
+        if name == pattern or (wanted.endswith("*") and name.startswith(pattern)):
+            return True
+    return False
 
 
 def _common(case: Case) -> Finding:

@@ -22,6 +22,7 @@ def _names(text: str) -> frozenset[str]:
 _SLAB = _names(
     "__kmalloc __kmalloc_node __kmalloc_track_caller __kmalloc_node_track_caller "
     "kmalloc_trace kmalloc_node_trace __kmalloc_cache __kmalloc_cache_node "
+    "kmem_cache_alloc_trace kmem_cache_alloc_node_trace kmalloc_order kmalloc_order_trace "
     "kmalloc_large kmalloc_large_node __kmalloc_large __kmalloc_large_node "
     "kvmalloc_node __kvmalloc_node"
 )
@@ -29,9 +30,11 @@ _OTHERS = _names(
     "vmalloc vzalloc __vmalloc vmalloc_node vzalloc_node vmalloc_user vmalloc_32 vmalloc_huge "
     "kmem_cache_alloc kmem_cache_alloc_lru kmem_cache_alloc_node "
     "kmem_cache_create kmem_cache_create_usercopy __kmem_cache_create_args "
-    "kmemdup kmemdup_nul kstrdup kstrndup kasprintf kvasprintf krealloc "
+    "kmemdup kmemdup_nul kstrdup kstrndup kasprintf kvasprintf "
+    "krealloc krealloc_node_align kvrealloc kvrealloc_node_align "
     "__alloc_percpu __alloc_percpu_gfp pcpu_alloc alloc_workqueue mempool_create "
-    "get_zeroed_page __get_free_pages alloc_pages_exact alloc_pages __alloc_pages"
+    "get_zeroed_page __get_free_pages get_free_pages alloc_pages_exact alloc_pages __alloc_pages "
+    "alloc_pages_current __alloc_pages_nodemask"
 )
 _UNTRACKED = _names("devm_kmalloc devm_kmemdup devm_kstrdup __alloc_skb alloc_netdev_mqs")
 """Can be made to fail; what becomes of their memory is not the module's to say."""
@@ -55,10 +58,10 @@ FREES = {
 
 SLAB_FREES = frozenset({"kfree", "kfree_sensitive", "kvfree"})
 DEFERRED_FREE = "kvfree_call_rcu"
-REALLOCATE = "krealloc"
+REALLOCATE = _names("krealloc krealloc_node_align kvrealloc kvrealloc_node_align")
 SIZES = frozenset({"ksize", "__ksize"})
 
-_SIZE_NAMES = ("size", "len", "new_size")
+_SIZE_NAMES = ("size", "len", "new_size", "newsize")
 _FLAGS_NAMES = ("flags", "gfp", "gfpflags", "gfp_flags", "gfp_mask")
 NO_FAIL, ZERO = 0x8000, 0x100
 """``__GFP_NOFAIL``, ``__GFP_ZERO`` (``include/linux/gfp_types.h``)."""

@@ -219,7 +219,7 @@ class Interposition:
         if self._heap is not None and rule.guarded and size:
             self._guarded(made, size, bool(flags & allocators.ZERO), rule)
             return
-        old = read(FUNCTION_ARGUMENTS[0]) if rule.name == allocators.REALLOCATE else 0
+        old = read(FUNCTION_ARGUMENTS[0]) if rule.name in allocators.REALLOCATE else 0
         if self._heap is not None and old and size and self._heap.size_of(old) is not None:
             self._reallocate(made, old, size, rule)
             return

@@ -13,6 +13,7 @@ from lkm.errors import NotFoundError, UnsupportedError
 from lkm.kernel.emulated.patches import USER_RETURN
 
 if TYPE_CHECKING:  # only who boots a kernel has its image read
+    from lkm.vmlinux.btf import Btf
     from lkm.vmlinux.image import VmlinuxImage
 
 _SYMBOLS = (
@@ -20,13 +21,12 @@ _SYMBOLS = (
     "entry_SYSCALL_64_after_hwframe",
     "emergency_restart",
     "do_init_module",
-    "kmsg_dump_rewind",
-    "kmsg_dump_get_line",
     "sprint_symbol",
     "_text",
     "_etext",
 )
 _PERHAPS = ("text_poke_copy",)
+LOG_REWIND, LOG_LINE = "kmsg_dump_rewind", "kmsg_dump_get_line"
 _OFFSETS = (
     ("task_struct", "pid"),
     ("task_struct", "comm"),
@@ -36,15 +36,13 @@ _OFFSETS = (
     ("pt_regs", "sp"),
     ("module", "name"),
     ("module", "sect_attrs"),
-    ("module_sect_attrs", "nsections"),
-    ("module_sect_attrs", "attrs"),
-    ("module_sect_attr", "address"),
-    ("module_sect_attr", "battr"),
+    ("module_sect_attrs", "grp"),
+    ("attribute_group", "bin_attrs"),
     ("bin_attribute", "attr"),
     ("attribute", "name"),
 )
 _KERNEL_SPACE = 1 << 63
-_SIZES = ("pt_regs", "module_sect_attr", "kmsg_dump_iter")
+_SIZES = ("pt_regs",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,9 @@ class KernelLayout:
     ``current`` is where the pointer to the running task is: an offset in the per-CPU area, or an
     address in a kernel for one processor only (see ``current_at``); ``image_base`` is what a
     virtual address of the kernel image exceeds its physical one by, ``image_end`` where the image
-    ends; ``module_text`` are pairs of offsets in struct module: of a text area's address and size.
+    ends; ``module_text`` are pairs of offsets in struct module: of a text area's address and size;
+    ``section_address`` is where a section's address is in what its file in sysfs is made of;
+    ``log_iterator`` is what the functions that read the log begin with.
     """
 
     release: str
@@ -65,6 +65,8 @@ class KernelLayout:
     image_base: int
     image_end: int
     module_text: tuple[tuple[int, int], ...]
+    section_address: int
+    log_iterator: bytes
 
     @property
     def user_return(self) -> int:
@@ -94,6 +96,7 @@ def read(image: VmlinuxImage) -> KernelLayout:
             release=image.release,
             banner=image.banner,
             symbols={name: image.kallsyms[name] for name in _SYMBOLS}
+            | {name: _lockless(image, name) for name in (LOG_REWIND, LOG_LINE)}
             | {name: image.kallsyms[name] for name in _PERHAPS if name in image.kallsyms},
             offsets={
                 f"{struct}.{member}": image.btf.offset(struct, member)
@@ -104,6 +107,8 @@ def read(image: VmlinuxImage) -> KernelLayout:
             image_base=segment.address - segment.physical,
             image_end=max(s.address + s.memory_size for s in image.elf.segments),
             module_text=_module_text(image),
+            section_address=_section_address(image.btf),
+            log_iterator=_log_iterator(image.btf),
         )
     except NotFoundError as error:
         raise UnsupportedError(
@@ -123,6 +128,28 @@ def _variable(image: VmlinuxImage, name: str) -> int:
     """Return an exported variable's value; kallsyms has those only with CONFIG_KALLSYMS_ALL."""
     found = next((export.address for export in image.exports if export.name == name), None)
     return image.kallsyms[name] if found is None else found
+
+
+def _lockless(image: VmlinuxImage, function: str) -> int:
+    """Return a function's variant that takes no lock (before 5.16), else the function."""
+    without = image.kallsyms.get(f"{function}_nolock")
+    return image.kallsyms[function] if without is None else without
+
+
+def _log_iterator(btf: Btf) -> bytes:
+    """Return an iterator over the log: once part of the dumper's own structure, and switched on."""
+    structure = "kmsg_dump_iter" if btf.has("kmsg_dump_iter") else "kmsg_dumper"
+    iterator = bytearray(btf.size(structure))
+    if btf.has(structure, "active"):
+        iterator[btf.offset(structure, "active")] = 1
+    return bytes(iterator)
+
+
+def _section_address(btf: Btf) -> int:
+    """Return where a section's address is, counted from its ``bin_attribute``."""
+    if btf.has("module_sect_attr", "battr"):
+        return btf.offset("module_sect_attr", "address") - btf.offset("module_sect_attr", "battr")
+    return btf.offset("bin_attribute", "private")
 
 
 def _module_text(image: VmlinuxImage) -> tuple[tuple[int, int], ...]:

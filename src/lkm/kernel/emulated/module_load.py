@@ -68,13 +68,16 @@ class ModuleLoads:
         attributes = memory.u64(module + offsets["module.sect_attrs"])
         if not attributes:
             return {}
-        count = memory.u32(attributes + offsets["module_sect_attrs.nsections"])
-        first = attributes + offsets["module_sect_attrs.attrs"]
-        name = offsets["module_sect_attr.battr"] + offsets["bin_attribute.attr"]
-        name += offsets["attribute.name"]
+        # A table of pointers to each section's attribute, ended by a null pointer.
+        group = offsets["module_sect_attrs.grp"] + offsets["attribute_group.bin_attrs"]
+        table = memory.u64(attributes + group)
+        name = offsets["bin_attribute.attr"] + offsets["attribute.name"]
+        address = self._processor.layout.section_address
         found = {}
-        for index in range(min(count, _MOST_SECTIONS)):
-            at = first + index * offsets["module_sect_attr"]
-            text = memory.string(memory.u64(at + name)).decode("utf-8", "replace")
-            found[text] = memory.u64(at + offsets["module_sect_attr.address"])
+        for place in range(table, table + 8 * _MOST_SECTIONS, 8):
+            attribute = memory.u64(place)
+            if not attribute:
+                break
+            text = memory.string(memory.u64(attribute + name)).decode("utf-8", "replace")
+            found[text] = memory.u64(attribute + address)
         return found

@@ -10,6 +10,7 @@ import unicorn
 from unicorn import x86_const as x86
 
 from lkm.kernel.emulated.death import Died
+from lkm.kernel.emulated.layout import LOG_LINE, LOG_REWIND
 from lkm.kernel.emulated.memory import MASK
 from lkm.kernel.emulated.processor import Processor
 from lkm.kernel.emulated.tasks import FUNCTION_ARGUMENTS
@@ -44,12 +45,12 @@ def _lines(processor: Processor, stack: int) -> list[str]:
     memory, symbols = processor.memory, processor.layout.symbols
     base = (stack - _SCRATCH) & ~15
     iterator, length, line = base + _ITERATOR, base + _LENGTH, base + 2 * _LENGTH
-    memory.write(iterator, bytes(processor.layout.offsets["kmsg_dump_iter"]))
-    _call(processor, base, symbols["kmsg_dump_rewind"], iterator)
+    memory.write(iterator, processor.layout.log_iterator)
+    _call(processor, base, symbols[LOG_REWIND], iterator)
     found: list[str] = []
     while len(found) < _MOST_LINES:
         arguments = (iterator, 1, line, _LINE, length)
-        if not _call(processor, base, symbols["kmsg_dump_get_line"], *arguments) & 0xFF:
+        if not _call(processor, base, symbols[LOG_LINE], *arguments) & 0xFF:
             break
         text = memory.read(line, min(memory.u64(length), _LINE)).decode("utf-8", "replace")
         found += text.rstrip("\n").split("\n")

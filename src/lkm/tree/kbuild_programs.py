@@ -1,0 +1,67 @@
+"""Making the programs of fetched headers run on a machine whose C library is older than theirs.
+
+kbuild runs programs of its own (modpost, objtool). Those of a newer release of the distribution
+may ask for a newer C library: they are then started by that release's own loader.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+_FOLDER = ".libraries"
+_SCRIPT = """#!/bin/sh
+# This machine's C library is older than the one that the program is linked with.
+libraries=$(dirname "$(readlink -f "$0")")/{libraries}
+exec "$libraries/{loader}" --library-path "$libraries" "$0.elf" "$@"
+"""
+
+
+def make_runnable(root: Path, unpack_c_library: Callable[[Path], None]) -> None:
+    """Wrap the programs of kbuild below ``root`` that do not start here, if there are any.
+
+    ``unpack_c_library`` is called with a folder to unpack their C library into.
+    """
+    for kbuild in (root / "usr/lib").glob("linux-kbuild-*"):
+        failing = [path for path in _programs(kbuild) if _lacks_version(path)]
+        if failing:
+            unpacked = root / ".c-library"
+            unpacked.mkdir()
+            unpack_c_library(unpacked)
+            loader = _keep_libraries(unpacked, kbuild / _FOLDER)
+            shutil.rmtree(unpacked)
+            for path in failing:
+                _wrap(path, kbuild / _FOLDER, loader)
+
+
+def _programs(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and os.access(path, os.X_OK):
+            with open(path, "rb") as file:
+                if file.read(4) == b"\x7fELF":
+                    yield path
+
+
+def _lacks_version(program: Path) -> bool:
+    """Whether a library here has not the symbol versions that ``program`` asks for."""
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False)
+    return "version `GLIBC_" in listed.stdout + listed.stderr
+
+
+def _keep_libraries(unpacked: Path, folder: Path) -> str:
+    """Move the libraries into ``folder``, flat, and return the name of the loader."""
+    folder.mkdir()
+    for path in sorted(unpacked.glob("usr/lib/*/*.so*")) + sorted(unpacked.glob("lib/*/*.so*")):
+        if path.is_file() and not path.is_symlink():
+            os.replace(path, folder / path.name)
+    return next(path.name for path in sorted(folder.iterdir()) if path.name.startswith("ld-linux"))
+
+
+def _wrap(program: Path, libraries: Path, loader: str) -> None:
+    os.replace(program, program.with_name(program.name + ".elf"))
+    place = os.path.relpath(libraries, program.parent)
+    program.write_text(_SCRIPT.format(libraries=place, loader=loader))
+    program.chmod(0o755)
