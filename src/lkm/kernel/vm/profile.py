@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lkm.errors import ToolError, UsageError
+from lkm.kernel.guest_interface import AGENT_PORT, MODPROBE_PORT
 from lkm.kernel.vm.firmware import Firmware
 
 QEMU = "qemu-system-x86_64"
@@ -70,7 +71,8 @@ def machine_arguments(profile: Profile, accelerator: str) -> list[str]:
         *("-smp", str(profile.cpus), "-m", f"{profile.memory}M"),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
         *("-device", "virtio-serial-pci"),
-        *("-device", "virtserialport,chardev=agent,name=lkm"),
+        *("-device", f"virtserialport,chardev=agent,name={AGENT_PORT}"),
+        *("-device", f"virtserialport,chardev=modprobe,name={MODPROBE_PORT}"),
         *profile.devices,
         *(profile.firmware.arguments if profile.firmware else ()),
     ]
