@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
 
@@ -13,7 +12,7 @@ from lkm.kernel import wire
 from lkm.kernel.guest_interface import REQUEST, RESULTS
 from lkm.kernel.requests import Insertion, Provider, Request
 
-ReadExactly = Callable[[int], bytes]
+_LIMIT = 30.0  # seconds for one message, of a guest that died in the middle of it
 
 
 class Modprobe:
@@ -27,6 +26,7 @@ class Modprobe:
         self.provider: Provider | None = None
         self.requests: list[Request] = []
         self._channel: socket.socket | None = channel
+        channel.settimeout(_LIMIT)
 
     def wait_for(self, agent: socket.socket, seconds: float) -> None:
         """Answer requests until ``agent`` can be read; TimeoutError after ``seconds``."""
