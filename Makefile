@@ -53,7 +53,7 @@ kernels-bench: $(STAMP) packages
 bench: kernels-bench
 	$(BIN)/python -m bench $(ARGS)
 
-# docs/fidelity.md: every module of a kernel loaded in the emulated machine; a quarter of an hour.
+# docs/fidelity.md: every module of a kernel loaded in both machines; a quarter of an hour.
 fidelity: kernels
 	$(BIN)/python tools/fidelity
 

@@ -1,7 +1,7 @@
-"""Loading a kernel's modules one by one in the emulated machine, with what they depend on.
+"""Loading a kernel's modules one by one, with what they depend on, in either machine.
 
-Modules are taken in the order of their dependencies, so that those with the same ones share the
-loading of them: each is loaded in a child process forked from the machine that has them.
+What the kernel itself asks for meanwhile is answered from the same tree. Each module is loaded on
+a machine that has seen nothing but its dependencies.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 
 from lkm.errors import KernelDiedError, LkmError
 from lkm.kernel.emulated import open_machine
-from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.emulated.processor import Limits
 from lkm.kernel.kernel import Kernel
-from lkm.kernel.syscalls import Outcome
+from lkm.kernel.open import open_kernel
+from lkm.kernel.providers import from_tree
+from lkm.kernel.syscalls import Outcome, Syscalls
+from lkm.kernel.vm.machine import VirtualMachine, virtual_machine
 from lkm.module import compression
 from lkm.tree.resolver import Resolver
 from lkm.tree.root import Root
@@ -67,8 +69,12 @@ def candidates(kernel: KernelFiles, root: Path) -> list[Candidate]:
     return sorted(found, key=lambda candidate: (candidate.needs, candidate.path))
 
 
-class Sweep:
-    """Loads candidates; remembers which dependencies the machine has."""
+class EmulatedSweep:
+    """Loads candidates in the emulated machine.
+
+    Taken in the order of their dependencies, those with the same ones share the loading of them:
+    each is loaded in a child process forked from the machine that has them.
+    """
 
     def __init__(self, kernel: KernelFiles, root: Path) -> None:
         self._prefix = str(root / "lib/modules" / kernel.release) + "/"
@@ -82,7 +88,10 @@ class Sweep:
         for candidate in chosen:
             yield self._one(candidate)
 
-    def close(self) -> None:
+    def __enter__(self) -> EmulatedSweep:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._machine.shut_down()
 
     def _one(self, candidate: Candidate) -> Result:
@@ -125,7 +134,31 @@ class Sweep:
         return Result(**json.loads(data))
 
 
-def load(machine: EmulatedMachine, path: str, module: str) -> Result:
+class VmSweep:
+    """Loads candidates in virtual machines, each in one of its own."""
+
+    def __init__(self, kernel: KernelFiles, root: Path) -> None:
+        self._release = kernel.release
+        self._provider = from_tree(root, kernel.release)
+        self._prefix = str(root / "lib/modules" / kernel.release) + "/"
+
+    def run(self, chosen: Iterable[Candidate]) -> Iterator[Result]:
+        """Yield the result of each candidate."""
+        for candidate in chosen:
+            with open_kernel(f"vm:{self._release}") as kernel:
+                yield self._one(virtual_machine(kernel.syscalls), candidate)
+
+    def _one(self, machine: VirtualMachine, candidate: Candidate) -> Result:
+        machine.answer_requests(self._provider)
+        module = candidate.path.removeprefix(self._prefix)
+        for path in candidate.needs:
+            needed = load(machine, path, path.removeprefix(self._prefix))
+            if needed.outcome != LOADED:
+                return Result(module, needed.outcome, needed.module, needed.evidence)
+        return load(machine, candidate.path, module)
+
+
+def load(machine: Syscalls, path: str, module: str) -> Result:
     """Load one module and say what became of it."""
     kernel = Kernel(machine)
     try:

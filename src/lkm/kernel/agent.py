@@ -16,12 +16,10 @@ from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any
 
-from lkm.kernel import wire
+from lkm.kernel import guest_modprobe, wire
+from lkm.kernel.guest_interface import AGENT_PORT, MODPROBE_PORT
 from lkm.kernel.guest_process import GuestProcess
 from lkm.kernel.live import LiveSyscalls
-
-PORT = "lkm"
-"""The name of the virtio-serial port."""
 
 MODULE_LIST = "/lkm/modules.list"
 """What the guest needs to reach its host: one module file a line, in load order."""
@@ -51,7 +49,9 @@ def main() -> None:
     # From here on the console is the whole log: it is what is left of a guest that dies.
     with contextlib.suppress(OSError), open("/proc/sys/kernel/printk", "w") as file:
         file.write("8")
-    channel = os.open(_find_port(), os.O_RDWR | os.O_CLOEXEC)
+    with contextlib.suppress(OSError):  # a kernel may be unable to ask
+        guest_modprobe.start(syscalls, _find_port(MODPROBE_PORT))
+    channel = os.open(_find_port(AGENT_PORT), os.O_RDWR | os.O_CLOEXEC)
     Agent(syscalls, channel).serve()
 
 
@@ -75,13 +75,13 @@ def _load_modules(syscalls: LiveSyscalls) -> None:
             print(f"lkm agent: {path}: {outcome}", flush=True)
 
 
-def _find_port() -> str:
+def _find_port(wanted: str) -> str:
     ports = "/sys/class/virtio-ports"
     while True:
         with contextlib.suppress(OSError):
             for name in os.listdir(ports):
                 with open(f"{ports}/{name}/name", encoding="ascii") as file:
-                    if file.read().strip() == PORT:
+                    if file.read().strip() == wanted:
                         return f"/dev/{name}"
         time.sleep(0.002)
 

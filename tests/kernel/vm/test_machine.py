@@ -16,7 +16,9 @@ from lkm.errors import KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.kernel.vm import guest, store
+from lkm.kernel.vm.accelerator import choose_accelerator
 from lkm.kernel.vm.machine import VirtualMachine, virtual_machine
+from lkm.kernel.vm.profile import cache_key
 from tests.support.kernels import KernelFiles
 
 PYTHON = guest.interpreter()
@@ -136,8 +138,9 @@ def test_command_line_is_a_profile_of_its_own(kernel: KernelFiles) -> None:
 def test_damaged_snapshot_is_made_anew(
     kernel: KernelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_kernel(f"vm:{kernel.release}"):
-        key = store.entries()[0].key
+    with open_kernel(f"vm:{kernel.release}") as opened:
+        profile = virtual_machine(opened.syscalls).profile
+    key = cache_key(profile, choose_accelerator(), guest.identity())
     originals = {path: store.folder() / path for path in (f"{key}.json", f"{key}.ram")}
     state = (store.folder() / f"{key}.state").read_bytes()
     monkeypatch.setattr(store, "folder", lambda: tmp_path)

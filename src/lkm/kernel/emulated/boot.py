@@ -11,16 +11,16 @@ import struct
 import unicorn
 from unicorn import x86_const as x86
 
-from lkm.kernel import cpio
+from lkm.kernel import cpio, small_elf
 from lkm.kernel.emulated import acpi
 from lkm.kernel.emulated.engine_context import enter_long_mode
 from lkm.kernel.emulated.patches import HALT, of_kernel
-from lkm.kernel.emulated.tasks import USER_CODE
 from lkm.vmlinux.image import VmlinuxImage
 
 _ZERO_PAGE, _COMMAND_LINE, _TABLES = 0x20000, 0x21000, 0x30000
 _SETUP_HEADER, _SETUP_END = 0x1F1, 0x201
 _CONVENTIONAL, _RESERVED = 1, 2
+_BACK_TO_HALT = b"\xeb\xfd"
 _LOW_END, _BIOS, _HIGH = 0x9FC00, 0xF0000, 0x100000
 
 
@@ -54,7 +54,7 @@ def load(
 
 def first_root() -> bytes:
     """Return the initramfs: our program as /init and /sbin/modprobe, and mount points."""
-    program = stub_program()
+    program = small_elf.program(HALT + _BACK_TO_HALT)
     names = ("proc", "sys", "tmp", "mnt", "dev", "root", "run")
     return cpio.archive(
         (
@@ -64,17 +64,6 @@ def first_root() -> bytes:
             cpio.regular("sbin/modprobe", program, 0o755),
         )
     )
-
-
-def stub_program() -> bytes:
-    """Return the smallest ELF program: one segment, whose code halts."""
-    code = HALT + b"\xeb\xfd"
-    base, headers = USER_CODE & ~0xFFF, USER_CODE & 0xFFF
-    size = headers + len(code)
-    program_header = struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000)
-    identity = b"\x7fELF\2\1\1" + bytes(9)
-    rest = (2, 62, 1, USER_CODE, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    return identity + struct.pack("<HHIQQQIHHHHHH", *rest) + program_header + code
 
 
 def _zero_page(boot_sector: bytes, ram_size: int, archive: int, archive_size: int) -> bytes:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.file_formats import parse_directory, parse_status
-from lkm.kernel.emulated.modprobe import Modprobe, Provider, Request
+from lkm.kernel.emulated.modprobe import Modprobe
 from lkm.kernel.emulated.processor import Limits
 from lkm.kernel.emulated.session import Session
 from lkm.kernel.emulated.snapshot import Snapshot
 from lkm.kernel.emulated.system_calls import Number
+from lkm.kernel.requests import Provider, Request
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
 
 if TYPE_CHECKING:

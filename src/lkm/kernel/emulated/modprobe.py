@@ -5,9 +5,6 @@ Source: ``kernel/module/kmod.c: call_modprobe`` (``/sbin/modprobe -q -- NAME``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
 from lkm.errors import LkmError
 from lkm.kernel.emulated.memory import Memory
 from lkm.kernel.emulated.system_calls import (
@@ -17,31 +14,7 @@ from lkm.kernel.emulated.system_calls import (
     Number,
 )
 from lkm.kernel.emulated.tasks import Program
-
-_EEXIST = -17
-_OPTIONS_END = "--"
-
-
-@dataclass(frozen=True, slots=True)
-class Insertion:
-    """A module to load: its name, its uncompressed bytes, its parameters."""
-
-    name: str
-    image: bytes
-    parameters: str = ""
-
-
-Provider = Callable[[str], Sequence[Insertion]]
-"""Turns the name or alias that the kernel asks for into modules, in load order."""
-
-
-@dataclass(slots=True)
-class Request:
-    """One request of the kernel: what it executed, and the result of each load."""
-
-    argv: tuple[str, ...]
-    loaded: list[tuple[str, int]] = field(default_factory=list)
-    error: str = ""
+from lkm.kernel.requests import Insertion, Progress, Provider, Request
 
 
 class Modprobe:
@@ -59,9 +32,8 @@ class Modprobe:
         if self.provider is None or not argv or not argv[0].endswith("/modprobe"):
             return 1
             yield Call(Number.GETPID)
-        names = argv[argv.index(_OPTIONS_END) + 1 :] if _OPTIONS_END in argv else argv[-1:]
         status = 0
-        for name in names:
+        for name in request.names:
             status |= yield from self._load(name, request)
         return status
 
@@ -72,12 +44,13 @@ class Modprobe:
         except (LkmError, OSError) as error:
             request.error = str(error)
             return 1
+        progress = Progress()
         for module in wanted:
-            result = yield from self._insert(module)
-            request.loaded.append((module.name, result))
-            if result < 0 and result != _EEXIST:
-                return 1
-        return 0 if wanted else 1
+            if progress.wants(module.target):
+                result = yield from self._insert(module)
+                request.loaded.append((module.name, result))
+                progress.note(module.target, module.required, result)
+        return progress.status
 
     def _insert(self, module: Insertion) -> Program:
         """Load from memory of the task's own: it has no mapping until it makes one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import unicorn
@@ -12,7 +12,7 @@ import unicorn
 from lkm.kernel.emulated import cache
 from lkm.kernel.emulated.command_line import complete
 from lkm.kernel.emulated.machine import EmulatedMachine
-from lkm.kernel.emulated.modprobe import Insertion, Provider
+from lkm.kernel.requests import lazily_from_tree
 
 _BOOT_SECTOR = 4096
 _REVISION = "7"
@@ -50,14 +50,5 @@ def open_machine(
     snapshot = cache.obtain(key, build, lambda: tell("waiting for another process to boot it"))
     machine = EmulatedMachine(snapshot, os.fspath(path))
     if root is not None:
-        machine.answer_requests(_lazy_provider(root, machine.release))
+        machine.answer_requests(lazily_from_tree(root, machine.release))
     return machine
-
-
-def _lazy_provider(root: str | os.PathLike[str], release: str) -> Provider:
-    def provide(name: str) -> Sequence[Insertion]:
-        from lkm.kernel.emulated.providers import from_tree  # most machines are never asked
-
-        return from_tree(root, release)(name)
-
-    return provide

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 
 from unicorn import x86_const as x86
 
+from lkm.kernel import small_elf
 from lkm.kernel.emulated.memory import MASK, signed
 from lkm.kernel.emulated.processor import Processor, UserReturn
 from lkm.kernel.emulated.system_calls import Call, Number
@@ -30,7 +31,7 @@ _USER_CODE_SEGMENT, _USER_DATA_SEGMENT = 0x33, 0x2B
 _USER_FLAGS, _KERNEL_FLAGS = 0x246, 2
 _USER_STACK = 0x7FFF0000
 _INIT = 1
-USER_CODE = 0x400078
+USER_CODE = small_elf.CODE
 """Where the program of every task of ours begins; it is never run."""
 
 NOT_YET = UserReturn(0, 0, 0)

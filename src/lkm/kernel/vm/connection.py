@@ -11,6 +11,7 @@ from typing import Any
 
 from lkm.errors import FormatError, KernelDiedError, LkmError, ToolError
 from lkm.kernel import wire
+from lkm.kernel.vm.modprobe import Modprobe
 from lkm.kernel.vm.process import QemuProcess
 
 REQUEST_LIMIT = 60.0
@@ -25,6 +26,7 @@ class Connection:
 
     def __init__(self, process: QemuProcess) -> None:
         self.process = process
+        self.modprobe = Modprobe(process.modprobe)
         self._last_words: KernelDiedError | None = None
 
     def request(
@@ -41,6 +43,7 @@ class Connection:
         try:
             self._send(wire.encode([call, arguments, keywords]), deadline)
             answer = wire.receive(lambda count: self._read_exactly(count, deadline))
+            self.modprobe.answer_waiting()
         except TimeoutError:
             raise self._died(call, "the kernel does not answer", hung=True) from None
         except (OSError, FormatError) as error:
@@ -48,21 +51,18 @@ class Connection:
         return value_of(call, answer)
 
     def _send(self, data: bytes, deadline: float) -> None:
-        self._allow(deadline)
+        self.process.agent.settimeout(max(deadline - time.monotonic(), 0.001))
         self.process.agent.sendall(data)
 
     def _read_exactly(self, count: int, deadline: float) -> bytes:
         data = bytearray()
         while len(data) < count:
-            self._allow(deadline)
+            self.modprobe.wait_for(self.process.agent, max(deadline - time.monotonic(), 0.001))
             piece = self.process.agent.recv(min(count - len(data), 1 << 20))
             if not piece:
                 raise ConnectionResetError
             data += piece
         return bytes(data)
-
-    def _allow(self, deadline: float) -> None:
-        self.process.agent.settimeout(max(deadline - time.monotonic(), 0.001))
 
     def _reason(self, error: Exception) -> str:
         if isinstance(error, FormatError):

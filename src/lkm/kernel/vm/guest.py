@@ -18,6 +18,8 @@ from pathlib import Path
 import lkm
 from lkm.errors import NotFoundError, ToolError
 from lkm.kernel import cpio
+from lkm.kernel.guest_interface import MODPROBE_PROGRAM
+from lkm.kernel.vm.modprobe_program import modprobe_program
 from lkm.module.image import ModuleImage, name_of
 
 _PACKAGE = Path(lkm.__file__).parent
@@ -30,7 +32,8 @@ _AGENT_MODULES = ("lkm.kernel.agent", "encodings.ascii", "encodings.latin_1")
 
 AGENT_SOURCES = (
     *("__init__.py", "errors.py", "kernel/__init__.py", "kernel/syscalls.py", "kernel/live.py"),
-    *("kernel/wire.py", "kernel/guest_process.py", "kernel/agent.py"),
+    *("kernel/wire.py", "kernel/requests.py", "kernel/guest_interface.py"),
+    *("kernel/guest_process.py", "kernel/guest_modprobe.py", "kernel/agent.py"),
 )
 """The files of this package that the agent is made of."""
 
@@ -76,6 +79,7 @@ def identity() -> bytes:
     digest = hashlib.blake2b(f"{interpreter()}:{status.st_size}:{status.st_mtime_ns}".encode())
     for name in (*AGENT_SOURCES, "kernel/vm/guest.py"):
         digest.update((_PACKAGE / name).read_bytes())
+    digest.update(modprobe_program())
     return digest.digest()
 
 
@@ -86,6 +90,7 @@ def initramfs(modules: Path | None) -> bytes:
         cpio.character_device("dev/console", 5, 1),
         *_interpreter_files(),
         *_module_files(needed),
+        cpio.regular(MODPROBE_PROGRAM.lstrip("/"), modprobe_program(), 0o755),
         _init(),
     ]
     return cpio.archive(entries)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lkm.errors import NotFoundError, UnsupportedError
+from lkm.kernel.requests import Provider, Request, lazily_from_tree
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
 from lkm.kernel.vm import guest, snapshot
 from lkm.kernel.vm.connection import Connection, value_of
@@ -58,6 +59,9 @@ class VirtualMachine(Syscalls):
     def __init__(self, profile: Profile, connection: Connection) -> None:
         self.profile = profile
         self.connection = connection
+        if profile.modules is not None:
+            # ROOT/lib/modules/RELEASE
+            self.answer_requests(lazily_from_tree(profile.modules.parents[2], profile.release))
 
     @property
     def name(self) -> str:
@@ -68,6 +72,15 @@ class VirtualMachine(Syscalls):
     def shares_host_files(self) -> bool:
         """False: its files are its own."""
         return False
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """What the kernel asked modprobe for, in order."""
+        return tuple(self.connection.modprobe.requests)
+
+    def answer_requests(self, provider: Provider | None) -> None:
+        """Say who answers when the kernel asks for a module; ``None``: modprobe fails."""
+        self.connection.modprobe.provider = provider
 
     def console(self) -> str:
         """What the guest wrote to its serial console."""

@@ -31,6 +31,7 @@ class QemuProcess:
 
     def __init__(self, arguments: Sequence[str], descriptors: Sequence[int] = ()) -> None:
         self.agent, agent_end = socket.socketpair()
+        self.modprobe, modprobe_end = socket.socketpair()
         self._control, control_end = socket.socketpair()
         self._console = os.memfd_create("lkm-console")
         self._messages = os.memfd_create("lkm-qemu")
@@ -40,10 +41,12 @@ class QemuProcess:
             *("-chardev", f"file,id=console,path=/proc/self/fd/{self._console},append=on"),
             *("-serial", "chardev:console"),
             *("-chardev", f"socket,id=agent,fd={agent_end.fileno()}"),
+            *("-chardev", f"socket,id=modprobe,fd={modprobe_end.fileno()}"),
             *("-chardev", f"socket,id=control,fd={control_end.fileno()}"),
             *("-mon", "chardev=control,mode=control"),
         ]
-        passed = (agent_end.fileno(), control_end.fileno(), self._console, *descriptors)
+        ends = (agent_end, modprobe_end, control_end)
+        passed = (*(end.fileno() for end in ends), self._console, *descriptors)
         try:
             self._process = subprocess.Popen(
                 self.command,
@@ -58,8 +61,8 @@ class QemuProcess:
         except OSError as error:
             raise ToolError(f"QEMU cannot be started: {error}", command=self.command) from error
         finally:
-            agent_end.close()
-            control_end.close()
+            for end in ends:
+                end.close()
         self._qmp: QmpClient | None = None
         self._finalizer = weakref.finalize(self, _kill, self._process)
 
@@ -104,6 +107,7 @@ class QemuProcess:
             self._qmp.close()
         self._control.close()
         self.agent.close()
+        self.modprobe.close()
         os.close(self._console)
         os.close(self._messages)
 

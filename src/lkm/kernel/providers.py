@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lkm.errors import NotFoundError, UnsupportedError
-from lkm.kernel.emulated.modprobe import Insertion, Provider
+from lkm.kernel.requests import Insertion, Provider
 from lkm.module import compression
-from lkm.tree.plan import StepKind
+from lkm.tree.plan import Step, StepKind, Target
 from lkm.tree.resolver import Resolver
 from lkm.tree.root import Root
 
@@ -31,15 +31,22 @@ def from_tree(root: str | os.PathLike[str], release: str) -> Provider:
         return made
 
     def provide(name: str) -> Sequence[Insertion]:
-        steps: dict[str, Insertion] = {}
-        for step in resolver().resolve(name).steps:
-            if step.kind is StepKind.INSTALL:
-                raise UnsupportedError(
-                    f"{step.module} has an install command, and the machine has no shell to run it"
-                )
-            if step.kind is StepKind.INSMOD and step.module not in steps:
-                data = compression.decompress(Path(step.path).read_bytes(), path=step.path)
-                steps[step.module] = Insertion(step.module, data, step.options.strip())
-        return tuple(steps.values())
+        targets = resolver().resolve(name).targets
+        return tuple(_insertion(target, step) for target in targets for step in _loads(target))
 
     return provide
+
+
+def _loads(target: Target) -> Iterator[Step]:
+    for step in target.steps:
+        if step.kind is StepKind.INSTALL:
+            raise UnsupportedError(
+                f"{step.module} has an install command, and the machine has no shell to run it"
+            )
+        if step.kind is StepKind.INSMOD:
+            yield step
+
+
+def _insertion(target: Target, step: Step) -> Insertion:
+    image = compression.decompress(Path(step.path).read_bytes(), path=step.path)
+    return Insertion(step.module, image, step.options.strip(), target.module, step.required)
