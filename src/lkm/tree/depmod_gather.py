@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     _Imports = list[tuple[bytes, bool]]
 
-_CHUNKS = 64
+_CHUNKS = 256  # their numbers are bytes; small ones, for some modules take a hundred times as long
 _MOST = 8
 _ENOUGH = 256  # modules; fewer are read here in the time another process takes to start
 
