@@ -8,7 +8,7 @@ from lkm import files
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     target = tmp_path / "f"
     files.write_atomic(target, b"old")
-    with pytest.raises(RuntimeError), files.replacing(target) as stream:
+    with pytest.raises(RuntimeError), files.Replacing(target) as stream:
         stream.write(b"half")
         raise RuntimeError
     assert target.read_bytes() == b"old"

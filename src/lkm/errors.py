@@ -19,8 +19,10 @@ An operating-system error on a file the user named (no permission, no space) sta
 from __future__ import annotations
 
 import os
-import shlex
-from collections.abc import Sequence
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class LkmError(Exception):
@@ -129,8 +131,11 @@ class ToolError(LkmError):
         output: str = "",
         hint: str = "",
     ) -> None:
-        text = f"{message}: {shlex.join(command)}" if command else message
-        super().__init__(text, hint=hint)
+        if command:
+            import shlex  # 3 ms with what it needs, for an error that most commands never meet
+
+            message = f"{message}: {shlex.join(command)}"
+        super().__init__(message, hint=hint)
         self.command = tuple(command)
         self.returncode = returncode
         self.output = output

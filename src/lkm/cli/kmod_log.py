@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import IntEnum
-from typing import NamedTuple
+
+from lkm.record import Record
 
 
-class Priority(IntEnum):
+class Priority:
     """syslog's priorities, as far as the tools use them."""
 
     SILENT = 0
@@ -22,24 +22,29 @@ class Priority(IntEnum):
     INFO = 6
 
 
-class Log(NamedTuple):
+LEVELS = {value: name for name, value in vars(Priority).items() if name.isupper()}
+"""What each priority is called."""
+
+
+class Log(Record):
     """Where a tool's messages go; those above ``threshold`` go nowhere."""
 
     program: str
     threshold: int = Priority.WARNING
     syslog: bool = False
 
-    def __call__(self, priority: Priority, text: str) -> None:
+    def __call__(self, priority: int, text: str) -> None:
         """Say ``text``."""
         if priority > self.threshold:
             return
+        level = LEVELS[priority]
         if self.syslog:
             import syslog  # not on every system, and rarely asked for
 
             syslog.openlog(self.program, syslog.LOG_CONS, syslog.LOG_DAEMON)
-            syslog.syslog(priority, f"{priority.name}: {text}")
+            syslog.syslog(priority, f"{level}: {text}")
             return
         sys.stdout.flush()
-        line = f"{self.program}: {priority.name}: {text}\n"
+        line = f"{self.program}: {level}: {text}\n"
         sys.stderr.buffer.write(os.fsencode(line))
         sys.stderr.flush()

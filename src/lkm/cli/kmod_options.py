@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from lkm.errors import UsageError
+from lkm.record import Record
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 _HELP_COLUMN = 28
 
 
-class Option(NamedTuple):
+class Option(Record):
     """One option: its letter, its long names, the name of its argument, its help.
 
     ``long`` holds alternatives separated by spaces, the preferred one first; ``argument`` is empty
@@ -47,7 +50,7 @@ HELP = Option("h", "help", help="Show this help")
 JSON = Option("", "json", help="Print JSON", own=True)
 
 
-class Tool(NamedTuple):
+class Tool(Record):
     """One kmod tool: its name, what follows it on the command line, its options.
 
     ``operands`` says what shell completion offers: ``module`` (names), ``file`` or nothing.
@@ -60,7 +63,7 @@ class Tool(NamedTuple):
     operands: str = "module"
 
 
-class Parsed(NamedTuple):
+class Parsed(Record):
     """A command line taken apart: ``(key, argument)`` in the order given, and the rest."""
 
     options: tuple[tuple[str, str], ...]

@@ -9,10 +9,13 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
 
 from lkm.cli import registry
 from lkm.errors import LkmError, ToolError, UsageError
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def run(argv: Sequence[str]) -> int:

@@ -100,7 +100,7 @@ def _milliseconds(text: str | None) -> int | None:
 
 def _verbosity(parsed: Parsed) -> int:
     """-q silences, each -v adds one level to what was before it."""
-    level = int(Priority.WARNING)
+    level = Priority.WARNING
     for key, _ in parsed.options:
         if key == "quiet":
             level = Priority.SILENT

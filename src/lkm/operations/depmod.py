@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from lkm import files
+from lkm.record import Record
 from lkm.tree import depmod
-from lkm.tree.depmod_request import Outcome, Progress, Request
-from lkm.tree.depmod_rules import DIRECTORIES, Report
+from lkm.tree.depmod_request import Request
+from lkm.tree.depmod_rules import DIRECTORIES
 from lkm.tree.depmod_workers import are_busy, processors
 from lkm.tree.names import EXTENSIONS
 
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-class Order(NamedTuple):
+    from lkm.tree.depmod_request import Outcome, Progress
+    from lkm.tree.depmod_rules import Report
+
+
+class Order(Record):
     """What depmod is told to do; paths are absolute.
 
     ``directory`` is the release's module directory, ``output`` where the files go, ``config``

@@ -92,7 +92,7 @@ def write(source: str, target: str, data: bytes, packed: Compression) -> None:
     """
     status = os.stat(source)
     place = os.path.realpath(target)
-    with files.replacing(place, mode=status.st_mode & 0o7777) as stream:
+    with files.Replacing(place, mode=status.st_mode & 0o7777) as stream:
         stream.write(compression.compress(data, packed))
         if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(stream.fileno(), status.st_uid, status.st_gid)

@@ -6,14 +6,21 @@ The files are those of kmod 30's ``depmod -a``, byte for byte.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
 
 from lkm.tree.depmod_cache import Cache, State
-from lkm.tree.depmod_request import INPUTS, OUTPUTS, PARTS, Messages, Outcome, Progress, Request
-from lkm.tree.depmod_rules import Report, Rules, load_rules
-from lkm.tree.depmod_signature import Signature, file_signature, stat_all
+from lkm.tree.depmod_request import INPUTS, OUTPUTS, PARTS, Outcome, Request
+from lkm.tree.depmod_rules import Rules, load_rules
+from lkm.tree.depmod_signature import file_signature, stat_all
 from lkm.tree.depmod_walk import find_modules, in_order
 from lkm.tree.names import module_name
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lkm.tree.depmod_request import Messages, Progress
+    from lkm.tree.depmod_rules import Report
+    from lkm.tree.depmod_signature import Signature
 
 _SHOWN = (
     "modules.dep",
@@ -88,12 +95,12 @@ def _index(
     now = State(
         circumstances=repr((rules, request.warn_twice, OUTPUTS)),
         paths="".join([f"{path}\0" for path in paths]),
-        signatures=stat_all(request.directory, paths) if old else b"",
+        signatures=stat_all(request.directory, paths) if old else [],
         files=files_now(request),
         messages={},
         facts=0,
     )
-    if old and now == old._replace(messages={}, facts=0):
+    if old and now == old.replaced(messages={}, facts=0):
         messages.clear()
         messages.update(old.messages)
         return Outcome(len(paths), 0, ())

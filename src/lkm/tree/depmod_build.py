@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 
 from lkm.tree import depmod_output as output
 from lkm.tree.depmod_facts import Needs, TreeFacts
 from lkm.tree.depmod_order import closure, load_order
-from lkm.tree.depmod_rules import Report
 from lkm.tree.names import module_name
 
-Files = Iterator[tuple[str, bytes]]
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lkm.tree.depmod_rules import Report
+
+    Files = Iterator[tuple[str, bytes]]
 
 
 class Build:
@@ -25,7 +29,13 @@ class Build:
         self.facts = facts
         self._warn_twice = warn_twice
         self.names = _encoded(list(map(module_name, facts.paths)))
-        self._owners = facts.owners()
+        self._owned: dict[bytes, int] | None = None
+
+    @property
+    def _owners(self) -> dict[bytes, int]:
+        if self._owned is None:
+            self._owned = self.facts.owners()
+        return self._owned
 
     def files(self, part: str, report: Report) -> Files:
         """Yield the files of one of ``PARTS``."""

@@ -12,15 +12,16 @@ import marshal
 import os
 import sys
 import time
-from array import array
 from binascii import crc32
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lkm.tree.depmod_signature import Signature
+from lkm.record import Record
 
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
+    from typing import Any
+
     from lkm.tree.depmod_facts import TreeFacts
+    from lkm.tree.depmod_signature import Signature
 
 _FORMAT = 1
 _KEPT = 32  # trees; the ones not used for longest are forgotten
@@ -28,15 +29,15 @@ _STATE, _FACTS = ".state", ".facts"
 _OTHERS_WRITE = 0o022
 
 
-class State(NamedTuple):
+class State(Record):
     """What a run saw and left: with the same of all this there is nothing to do."""
 
     circumstances: str
     """Rules and options, in one text."""
     paths: str
     """The modules in the directories' order, each ended by a NUL."""
-    signatures: bytes
-    """Of the modules, as ``stat_all`` gives them."""
+    signatures: list[Signature]
+    """Of the modules."""
     files: tuple[Signature | None, ...]
     """Signatures of the files read and written beside the modules."""
     messages: dict[str, list[tuple[str, str]]]
@@ -61,10 +62,9 @@ class Cache:
 
     def load_facts(self) -> tuple[int, TreeFacts] | None:
         """Return the facts the last run left, and their number."""
-        from lkm.tree.depmod_facts import (
-            KnownSymbols,
-            TreeFacts,
-        )  # not to see that all is as it was
+        from array import array  # not needed to see that all is as it was
+
+        from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
 
         content = self._load(_FACTS)
         if content is None:
@@ -128,19 +128,18 @@ class Cache:
 
     def _save(self, ending: str, content: tuple[Any, ...]) -> None:
         body = marshal.dumps((self._tree, content))
-        # A cache that cannot be written (no room, no permission) is no reason to fail.
-        with suppress(OSError):
-            temporary = f"{self._stem}{ending}.{os.getpid()}"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            with suppress(FileNotFoundError):
-                os.unlink(temporary)
+        temporary = f"{self._stem}{ending}.{os.getpid()}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
             with open(os.open(temporary, flags, 0o600), "wb", buffering=0) as file:
                 file.write(_head(body))
                 file.write(body)
             os.rename(temporary, self._stem + ending)
+        except OSError:
+            return  # no room or no permission: a cache that cannot be written is not needed
 
     def _forget(self) -> None:
-        with suppress(OSError):
+        try:
             names = os.listdir(self._folder)
             if len(names) <= 2 * _KEPT:
                 return
@@ -148,11 +147,13 @@ class Cache:
             paths.sort(key=os.path.getmtime)
             for path in paths[: len(names) - 2 * _KEPT]:
                 os.unlink(path)
+        except OSError:
+            return  # another process is doing the same
 
 
 def _head(body: bytes | memoryview) -> bytes:
     numbers = (_FORMAT, sys.hexversion, len(body), crc32(body))
-    return array("Q", numbers).tobytes()
+    return b"".join([number.to_bytes(8, "little") for number in numbers])
 
 
 _HEAD_SIZE = 4 * 8

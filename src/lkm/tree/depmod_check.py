@@ -7,14 +7,19 @@ depmod_load_module_dependencies``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
 
 from lkm.errors import LkmError
 from lkm.module.image import ModuleImage
 from lkm.tree.depmod_careful import exported, unended, wanted
-from lkm.tree.depmod_facts import TreeFacts
-from lkm.tree.depmod_rules import Report
-from lkm.tree.depmod_scan import Scanned, ended, iterate_versions, undefined_names
+from lkm.tree.depmod_scan import ended, iterate_versions, undefined_names
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lkm.tree.depmod_facts import TreeFacts
+    from lkm.tree.depmod_rules import Report
+    from lkm.tree.depmod_scan import Scanned
 
 # What the kernel's loader, or the linker of some architectures, makes up.
 _MADE_UP = (b"__this_module", b"_GLOBAL_OFFSET_TABLE_")

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import Any
 
 from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
-from lkm.tree.depmod_request import Progress
-from lkm.tree.depmod_scan import Scanned, prepare, scan
-from lkm.tree.depmod_workers import Forked, Receive
+from lkm.tree.depmod_scan import prepare, scan
+from lkm.tree.depmod_workers import Forked
 
-_CHUNKS = 64
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Sequence
+    from typing import Any
+
+    from lkm.tree.depmod_request import Progress
+    from lkm.tree.depmod_scan import Scanned
+    from lkm.tree.depmod_workers import Receive
+
+    _Imports = list[tuple[bytes, bool]]
+
+_CHUNKS = 256  # their numbers are bytes; small ones, for some modules take a hundred times as long
 _MOST = 8
 _ENOUGH = 256  # modules; fewer are read here in the time another process takes to start
-
-_Imports = list[tuple[bytes, bool]]
 
 
 def scan_all(directory: str, paths: Sequence[str], progress: Progress) -> list[Scanned]:
@@ -77,7 +82,7 @@ class _Team:
         os.close(sink)
 
     def gather(self, helpers: int) -> tuple[TreeFacts, Forked]:
-        forked = [Forked(partial(self._help, partner=not n)) for n in range(helpers)]
+        forked = [Forked(self._partner), *(Forked(self._help) for _ in range(1, helpers))]
         own = self._read(self._progress)
         os.close(self._source)
         modules = {number: _public(scanned) for number, scanned in own.items()}
@@ -99,18 +104,19 @@ class _Team:
         self._add_imports(facts, imports)
         return facts, forked[0]
 
-    def _help(self, receive: Receive, *, partner: bool) -> Iterator[Any]:
-        """Do a helper's part: yields the facts, then the imports, by chunk.
+    def _partner(self, receive: Receive) -> Iterator[Any]:
+        """Do a helper's part, then yield what is done meanwhile."""
+        facts = yield from self._help(receive)
+        yield self._meanwhile(facts)
 
-        The ``partner`` goes on to yield what is done meanwhile.
-        """
+    def _help(self, receive: Receive) -> Generator[Any, None, TreeFacts]:
+        """Do a helper's part: yields the facts, then the imports, by chunk."""
         own = self._read(lambda begun, total: None)
         public = {number: _public(scanned) for number, scanned in own.items()}
         yield public
         facts = self._without_imports(public | receive())
         yield {number: _imports(facts.known, scanned) for number, scanned in own.items()}
-        if partner:
-            yield self._meanwhile(facts)
+        return facts
 
     def _read(self, progress: Progress) -> dict[int, list[Scanned]]:
         found = {}

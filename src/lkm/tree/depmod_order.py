@@ -7,10 +7,12 @@ is rare; ``exact`` is asked only there, so that most symbol tables need not be d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
-Dependencies = list[Sequence[int]]
-"""For each module the modules it needs, by their places in depmod's order."""
+    Dependencies = list[Sequence[int]]
+    """For each module the modules it needs, by their places in depmod's order."""
 
 _CYCLE_STEPS = 10_000
 

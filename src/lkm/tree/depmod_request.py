@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from lkm.record import Record
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Messages = dict[str, list[tuple[str, str]]]
+    """What was reported, level and text, by the part of the work it belongs to."""
+
+    Progress = Callable[[int, int], None]
+    """Called with the number of modules begun and their total."""
 
 PARTS = {
     "dependencies": ("modules.dep", "modules.dep.bin"),
@@ -17,14 +26,8 @@ PARTS = {
 INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 OUTPUTS = tuple(name for names in PARTS.values() for name in names)
 
-Messages = dict[str, list[tuple[str, str]]]
-"""What was reported, level and text, by the part of the work it belongs to."""
 
-Progress = Callable[[int, int], None]
-"""Called with the number of modules begun and their total."""
-
-
-class Request(NamedTuple):
+class Request(Record):
     """What to index: the release's ``directory`` of modules, and where the files go.
 
     ``config`` are depmod.d's directories (or files), the strongest first; ``cache`` is the folder
@@ -49,7 +52,7 @@ class Request(NamedTuple):
     check_crcs: bool = False
 
 
-class Outcome(NamedTuple):
+class Outcome(Record):
     """What a run did: how many modules there are, how many were read, which files were written.
 
     ``cycles`` are paths of module names that end where they begin; with any, nothing is written.

@@ -6,18 +6,21 @@ Source: kmod's ``tools/depmod.c: cfg_load, depmod_module_is_higher_priority``.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
-Report = Callable[[str, str], None]
-"""Takes a message: its level (``ERROR``, ``WARNING``, ``NOTICE``, ``INFO``) and its text."""
+from lkm.record import Record
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Report = Callable[[str, str], None]
+    """Takes a message: its level (``ERROR``, ``WARNING``, ``NOTICE``, ``INFO``) and its text."""
 
 _BUILT_IN = "built-in"
 _EXTERNAL = "external"
 
 
-class Rules(NamedTuple):
+class Rules(Record):
     """The rules that count for a release, the last written first, as kmod keeps them."""
 
     searches: tuple[str, ...] = ("updates",)
@@ -75,6 +78,8 @@ def _has_entries(path: str) -> bool:
 
 
 def _meant(pattern: str, release: str) -> bool:
+    import re  # for depmod.d, which most systems leave empty
+
     try:
         return pattern == "*" or re.search(pattern, release) is not None
     except re.error:

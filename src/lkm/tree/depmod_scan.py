@@ -13,23 +13,24 @@ from __future__ import annotations
 import importlib
 import os
 from array import array
-from collections.abc import Callable, Sequence
-from contextlib import suppress
 from struct import Struct
 from struct import error as StructError
-from types import ModuleType
-from typing import TYPE_CHECKING, cast
 
 from lkm.errors import LkmError
-from lkm.tree.depmod_signature import NO_SIGNATURE, Signature, signature
+from lkm.tree.depmod_signature import NO_SIGNATURE, signature
 
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import ModuleType
+
     from lkm.tree.depmod_careful import Facts
+    from lkm.tree.depmod_signature import Signature
 
-Scanned = tuple["Facts", Signature]
+    Scanned = tuple[Facts, Signature]
 
-Read = Callable[[int, int], bytes]
-"""``read(size, offset)`` returns up to ``size`` bytes at ``offset``."""
+    Read = Callable[[int, int], bytes]
+    """``read(size, offset)`` returns up to ``size`` bytes at ``offset``."""
 
 _header = Struct("<6s34xQ10xHHH").unpack_from
 _ELF64_LITTLE = b"\x7fELF\x02\x01"
@@ -56,31 +57,36 @@ def scan(directory: str, paths: Sequence[str]) -> list[Scanned]:
     """Return the facts of the modules ``paths``, absolute or relative to ``directory``."""
     found = []
     flags = os.O_RDONLY | os.O_CLOEXEC
-    for path in paths:
-        name = path if path[0] == "/" else f"{directory}/{path}"
-        try:
-            if not path.endswith(".ko"):
-                found.append(_packed(name))
-                continue
-            descriptor = os.open(name, flags)
+    folder = os.open(directory, flags | os.O_DIRECTORY)
+    try:
+        for path in paths:
             try:
-                status = os.fstat(descriptor)
-                facts = _usual_facts(_reader(descriptor), status.st_size)
-            except _NOT_USUAL:
-                facts = careful().read_facts(name)
-            finally:
-                os.close(descriptor)
-            found.append((facts, (status.st_size, status.st_mtime_ns, status.st_ino)))
-        except OSError as error:
-            found.append((careful().unreadable(error), NO_SIGNATURE))
+                if not path.endswith(".ko"):
+                    found.append(_packed(os.path.join(directory, path)))
+                    continue
+                descriptor = os.open(path, flags, dir_fd=folder)
+                try:
+                    status = os.fstat(descriptor)
+                    facts = _usual_facts(_reader(descriptor), status.st_size)
+                except _NOT_USUAL:
+                    facts = careful().read_facts(os.path.join(directory, path))
+                finally:
+                    os.close(descriptor)
+                found.append((facts, (status.st_size, status.st_mtime_ns, status.st_ino)))
+            except OSError as error:
+                found.append((careful().unreadable(error), NO_SIGNATURE))
+    finally:
+        os.close(folder)
     return found
 
 
 def prepare(paths: Sequence[str]) -> None:
     """Import what packed modules need, before processes are forked that all would import it."""
     if paths and paths[0].endswith(".ko.zst"):
-        with suppress(LkmError):  # reading them will tell
+        try:
             importlib.import_module("lkm.module.compression").decompress(_EMPTY_ZSTD)
+        except LkmError:
+            return  # reading them will tell
 
 
 def _reader(descriptor: int, pread: Callable[[int, int, int], bytes] = os.pread) -> Read:
@@ -91,9 +97,12 @@ def _reader(descriptor: int, pread: Callable[[int, int, int], bytes] = os.pread)
 def _packed(name: str) -> Scanned:
     from lkm.module.compression import decompress
 
-    with open(name, "rb", buffering=0) as file:
-        status = os.fstat(file.fileno())
-        data = file.read()
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        data = os.read(descriptor, status.st_size)
+    finally:
+        os.close(descriptor)
     try:
         payload = decompress(data, path=name)
         facts = _usual_facts(lambda size, offset: payload[offset : offset + size], len(payload))
@@ -118,7 +127,8 @@ def undefined_names(name: str) -> list[bytes]:
             pass
         finally:
             os.close(descriptor)
-    return cast("list[bytes]", careful().read_facts(name)[5].split(b"\0")[:-1])
+    imports: bytes = careful().read_facts(name)[5]
+    return imports.split(b"\0")[:-1]
 
 
 def _usual_facts(read: Read, size: int) -> Facts:
@@ -132,13 +142,15 @@ def _usual_facts(read: Read, size: int) -> Facts:
     modinfo = read(words[header + 4], words[header + 3])
     aliases = softdeps = weakdeps = exports = b""
     if b"alias=" in modinfo:
-        aliases = _fields(modinfo, b"alias=", 6)
+        aliases = _fields(modinfo, b"alias=")
     if b"dep=" in modinfo:
-        softdeps = _fields(modinfo, b"softdep=", 8)
-        weakdeps = _fields(modinfo, b"weakdep=", 8)
+        softdeps = _fields(modinfo, b"softdep=")
+        weakdeps = _fields(modinfo, b"weakdep=")
     if b"__ksymtab_strings\0" in names:
-        exports = ended(_exports(read, size, words, kinds, names))
-    table = 8 * index(_SYMTAB | find(b"\0.symtab\0") + 1)
+        exports = _exports(read, size, words, kinds, names)
+    kind = _SYMTAB | find(b"\0.symtab\0") + 1
+    # It is the last but two usually, and from the front the search would be long.
+    table = 8 * (len(kinds) - 3 if kinds[-3] == kind else index(kind))
     if b"__versions\0" not in names:
         imports = _undefined(read, size, words, kinds, names)
         return aliases, softdeps, weakdeps, exports, b"", ended(imports), ""
@@ -185,7 +197,17 @@ def _section(read: Read, size: int, words: array[int], header: int) -> bytes:
     return read(words[header + 4], words[header + 3])
 
 
-def _fields(data: bytes, key: bytes, size: int) -> bytes:
+def _fields(data: bytes, key: bytes) -> bytes:
+    data = b"\0" + data
+    after_end = b"\0" + key
+    first = data.find(after_end)
+    if first < 0:
+        return b""
+    # The fields of one key stand together, as a rule.
+    own = data[first : data.find(b"\0", data.rfind(after_end) + 1) + 1]
+    if own.count(after_end) + 1 == own.count(b"\0"):
+        return own.replace(after_end, b"\0")[1:]
+    size = len(key)
     return ended([entry[size:] for entry in data.split(b"\0") if entry[:size] == key])
 
 
@@ -194,32 +216,36 @@ def ended(strings: Sequence[bytes]) -> bytes:
     return b"\0".join(strings) + b"\0" if strings else b""
 
 
-def _exports(
-    read: Read, size: int, words: array[int], kinds: array[int], names: bytes
-) -> list[bytes]:
+def _exports(read: Read, size: int, words: array[int], kinds: array[int], names: bytes) -> bytes:
     place = names.find(b"\0__ksymtab_strings\0") + 1
     strings = _section(read, size, words, 8 * kinds.index(_PROGBITS | place))
-    exports = [name for name in strings.split(b"\0") if name]
     checksums = 0
     for table in (b"\0__kcrctab\0", b"\0__kcrctab_gpl\0"):
         kind = _PROGBITS | names.find(table) + 1
         if kind in kinds:
             checksums += words[8 * kinds.index(kind) + 4]
-    if len(exports) * 4 == checksums:
+    # A name is followed by that of its namespace, which is usually empty.
+    exports = strings.replace(b"\0\0", b"\0")
+    if exports.count(b"\0") * 4 == checksums and exports[:1] != b"\0" and exports[-1:] == b"\0":
+        return exports
+    exports = ended([name for name in strings.split(b"\0") if name])
+    if exports.count(b"\0") * 4 == checksums:
         return exports
     # There are namespaces among the names, or no CRCs at all.
     place = names.find(b"\0.strtab\0") + 1
     texts = _section(read, size, words, 8 * kinds.index(_STRTAB | place))
     named = [text.partition(b"\0")[0] for text in texts.split(b"\0__crc_")[1:]]
     if not named or len(named) * 4 == checksums:
-        return named or exports
+        return ended(named) or exports
     place = names.find(b"\0.symtab\0") + 1
     symbols = _section(read, size, words, 8 * kinds.index(_SYMTAB | place))
-    return [
-        texts[at + 6 : texts.index(0, at)]
-        for at in array("I", symbols)[6::6]
-        if texts.startswith(b"__crc_", at)
-    ]
+    return ended(
+        [
+            texts[at + 6 : texts.index(0, at)]
+            for at in array("I", symbols)[6::6]
+            if texts.startswith(b"__crc_", at)
+        ]
+    )
 
 
 def _undefined(

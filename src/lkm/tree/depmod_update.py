@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 
 from lkm.tree.depmod import files_now, reporter
 from lkm.tree.depmod_build import Build
-from lkm.tree.depmod_cache import Cache, State
 from lkm.tree.depmod_facts import TreeFacts
 from lkm.tree.depmod_gather import gather, scan_all
 from lkm.tree.depmod_order import CycleError
-from lkm.tree.depmod_request import PARTS, Messages, Outcome, Progress, Request
-from lkm.tree.depmod_scan import Scanned
-from lkm.tree.depmod_signature import pack_signatures, unpack_signatures
+from lkm.tree.depmod_request import PARTS, Outcome
 from lkm.tree.depmod_workers import Forked
 from lkm.tree.depmod_write import APART, put_parts, put_together
 from lkm.tree.index_folder import IndexFolder
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lkm.tree.depmod_cache import Cache, State
+    from lkm.tree.depmod_request import Messages, Progress, Request
+    from lkm.tree.depmod_scan import Scanned
 
 
 class Update:
@@ -172,7 +176,7 @@ class Update:
         """Return the facts of before with what has changed read; ``None`` if all must be."""
         request = self._request
         paths = now.paths.split("\0")[:-1]
-        signatures = dict(zip(paths, unpack_signatures(now.signatures), strict=True))
+        signatures = dict(zip(paths, now.signatures, strict=True))
         places = {path: place for place, path in enumerate(old.paths)}
         changed = [
             path
@@ -185,13 +189,7 @@ class Update:
         exports = {name for facts, _ in scanned for name in facts[3].split(b"\0")[:-1]}
         if not exports <= old.known.numbers.keys():
             return None  # the others may import what nobody exported when they were read
-        new = dict(zip(changed, scanned, strict=True))
-        facts = TreeFacts(old.known)
-        for path in ordered:
-            if path in new:
-                facts.append(path, new[path])
-            else:
-                facts.take(old, places[path])
+        facts = TreeFacts.changed(old, ordered, dict(zip(changed, scanned, strict=True)))
         return facts, len(changed)
 
     def _save_state(self, now: State, facts: TreeFacts, number: int) -> None:
@@ -200,8 +198,8 @@ class Update:
         signatures = dict(zip(facts.paths, facts.signatures, strict=True))
         in_walk_order = [signatures[path] for path in now.paths.split("\0")[:-1]]
         self._cache.save_state(
-            now._replace(
-                signatures=pack_signatures(in_walk_order),
+            now.replaced(
+                signatures=in_walk_order,
                 files=files_now(self._request),
                 messages=self._messages,
                 facts=number,

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 
-from lkm.tree.depmod_rules import Report, Rules, keeps
-from lkm.tree.hash_order import MODULE_BUCKETS, in_hash_order
+from lkm.tree.depmod_rules import Rules, keeps
 from lkm.tree.names import EXTENSIONS, module_name
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lkm.tree.depmod_rules import Report
 
 _NEVER = frozenset({"build", "source"})
 _LONGEST_LINE = 4095  # kmod reads lines into a buffer of PATH_MAX bytes
@@ -118,6 +122,8 @@ def in_order(directory: str, found: dict[str, str], report: Report) -> list[str]
             return ordered
         done = set(ordered)
         rest = {name: path for name, path in found.items() if path not in done}
+    from lkm.tree.hash_order import MODULE_BUCKETS, in_hash_order  # few trees have such modules
+
     by_name = {os.fsencode(name): path for name, path in rest.items()}
     return ordered + [by_name[name] for name in in_hash_order(by_name, MODULE_BUCKETS)]
 

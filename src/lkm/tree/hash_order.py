@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable
 from itertools import chain
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MODULE_BUCKETS = 512
 SYMBOL_BUCKETS = 2048

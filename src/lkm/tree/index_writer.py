@@ -8,10 +8,6 @@ neighbours share says which branch nodes open and close between them.
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 from lkm.errors import UnsupportedError
 from lkm.tree.index_format import (
@@ -24,22 +20,16 @@ from lkm.tree.index_format import (
     VERSION,
 )
 
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
 _word = struct.Struct(">I").pack
 _ONE = _word(1)
 _LEAF = HAS_PREFIX | HAS_VALUES
-_NO_CHILDREN = array("I", bytes(4 * 256))
-_SWAP = sys.byteorder == "little"
-
-
-class Part(NamedTuple):
-    """Nodes laid out so far: bytes, the root's children (byte, address, byte, …), and where
-    the next node goes. A trie may be made of several parts whose keys do not interleave.
-    """
-
-    pieces: list[bytes]
-    children: list[int]
-    values: bytes
-    end: int
+_TABLES = [struct.Struct(f">BB{size}I").pack for size in range(129)]
+"""For each number of bytes from a node's first child to its last: packs those two bytes, and
+the addresses of all between."""
 
 
 def pack_value(priority: int, value: bytes) -> bytes:
@@ -59,107 +49,102 @@ def pack_several(packed: Iterable[bytes]) -> bytes:
 
 
 def trie(packed: Mapping[bytes, bytes]) -> bytes:
-    """Return the index file of ``packed``: key → count and values."""
-    return finish(lay_out(sorted(packed), packed, HEADER_SIZE))
+    """Return the index file of ``packed``: distinct 7-bit keys → count and values.
 
-
-def finish(part: Part) -> bytes:
-    """Return the whole file: header, the part's nodes, and the root."""
-    header, root = close(part)
-    return b"".join((header, *part.pieces, root))
-
-
-def close(part: Part) -> tuple[bytes, bytes]:
-    """Return the file's header and its root node, which goes to ``part.end``."""
-    address = part.end
-    node = b""
-    if part.children:
-        address |= HAS_CHILDREN
-        node = _child_table(part.children)
-    if part.values:
-        address |= HAS_VALUES
-        node += part.values
-    if part.end + len(node) > ADDRESS:
-        raise UnsupportedError("an index of more than 256 MiB cannot be written")
-    return struct.pack(">III", MAGIC, VERSION, address), node
-
-
-def lay_out(keys: Sequence[bytes], packed: Mapping[bytes, bytes], begin: int) -> Part:
-    """Lay out the nodes of sorted, distinct 7-bit ``keys`` from file offset ``begin`` on."""
-    root_values = b""
+    Raises ``UnsupportedError`` when it would be larger than the format's addresses reach.
+    """
+    keys = sorted(packed)
+    values = b""
     if keys and not keys[0]:
-        root_values = packed[b""]
-        keys = keys[1:]
+        values = packed[b""]
+        del keys[0]
+    pieces, children, end = _lay_out(keys, packed)
+    address = end
+    root = b""
+    if children:
+        address |= HAS_CHILDREN
+        root = _child_table(children)
+    if values:
+        address |= HAS_VALUES
+        root += values
+    if end + len(root) > ADDRESS:
+        raise UnsupportedError("an index of more than 256 MiB cannot be written")
+    return b"".join((struct.pack(">III", MAGIC, VERSION, address), *pieces, root))
+
+
+def _lay_out(
+    keys: Sequence[bytes], packed: Mapping[bytes, bytes]
+) -> tuple[list[bytes], dict[int, int], int]:
+    """Lay out the nodes of sorted ``keys``: bytes, the root's children, and where they end."""
+    # One loop without calls: it runs for every alias and every symbol of a kernel.
     pieces: list[bytes] = []
     add = pieces.append
-    position = begin
-    # The branch nodes above the key at hand: how many bytes lead there, children, values.
-    depth, children, own = 0, [], b""  # type: int, list[int], bytes
-    above: list[tuple[int, list[int], bytes]] = []
+    position = HEADER_SIZE
+    # The branch nodes above the key at hand: how many bytes lead there, children's addresses by
+    # byte, values.
+    depth, children, own = 0, {}, b""  # type: int, dict[int, int], bytes
+    above: list[tuple[int, dict[int, int], bytes]] = []
     for key, value, shared in zip(keys, map(packed.__getitem__, keys), _shared(keys), strict=True):
         if shared > depth:
             above.append((depth, children, own))
-            depth, children, own = shared, [], b""
+            depth, children, own = shared, {}, b""
             if shared == len(key):
                 own = value
                 continue
         prefix = key[depth + 1 :]
-        children.append(key[depth])
         if prefix:
-            children.append(position | _LEAF)
+            children[key[depth]] = position | _LEAF
             add(prefix)
             add(b"\0")
             position += len(prefix) + 1
         else:
-            children.append(position | HAS_VALUES)
+            children[key[depth]] = position | HAS_VALUES
         add(value)
         position += len(value)
         while depth > shared:
-            if above[-1][0] < shared:
-                above.append((shared, [], b""))
-            node, flags = _branch(key[above[-1][0] + 1 : depth], children, own)
-            depth, children, own = above.pop()
-            children.append(key[depth])
-            children.append(position | flags)
+            outer = above.pop()
+            if outer[0] < shared:
+                above.append(outer)
+                outer = (shared, {}, b"")
+            flags = HAS_CHILDREN
+            node = _child_table(children)
+            if own:
+                flags |= HAS_VALUES
+                node += own
+            prefix = key[outer[0] + 1 : depth]
+            if prefix:
+                flags |= HAS_PREFIX
+                node = prefix + b"\0" + node
+            depth, children, own = outer
+            children[key[depth]] = position | flags
             add(node)
             position += len(node)
-    return Part(pieces, children, root_values, position)
-
-
-def _branch(prefix: bytes, children: Sequence[int], values: bytes) -> tuple[bytes, int]:
-    """Return a node that has children, and the flags of its address."""
-    node = _child_table(children) + values
-    flags = HAS_CHILDREN | HAS_VALUES if values else HAS_CHILDREN
-    if prefix:
-        return prefix + b"\0" + node, flags | HAS_PREFIX
-    return node, flags
+    return pieces, children, position
 
 
 def _shared(keys: Sequence[bytes]) -> list[int]:
     """Return for each key how many bytes it has in common with the next one; 0 for the last."""
     if not keys:
         return []
-    # As little-endian numbers, two keys first differ in the byte of their lowest unequal bit;
-    # what follows the last differs from it in the first one.
-    numbers = [int.from_bytes(key, "little") for key in keys]
-    following = numbers[1:]
-    following.append(~numbers[-1])
-    return [
-        (((different := a ^ b) & -different).bit_length() - 1) >> 3
-        for a, b in zip(numbers, following, strict=True)
+    # As little-endian numbers, two keys first differ in the byte of their lowest unequal bit.
+    number = int.from_bytes
+    last = number(keys[0], "little")
+    shared = [
+        (((different := last ^ (last := number(key, "little"))) & -different).bit_length() - 1) >> 3
+        for key in keys[1:]
     ]
+    shared.append(0)
+    return shared
 
 
-def _child_table(children: Sequence[int]) -> bytes:
+def _child_table(children: dict[int, int]) -> bytes:
     """Return a node's first and last byte, and the addresses of all between (0 for none)."""
-    first, last = children[0], children[-2]
+    given = [*children]
+    first, last = given[0], given[-1]
     size = last - first + 1
-    if len(children) == 2 * size:
-        table = array("I", children[1::2])
-    else:
-        table = _NO_CHILDREN[:size]
-        for byte, address in zip(children[::2], children[1::2], strict=True):
-            table[byte - first] = address
-    if _SWAP:
-        table.byteswap()
-    return bytes((first, last)) + table.tobytes()
+    if len(given) == size:
+        return _TABLES[size](first, last, *children.values())
+    addresses = [0] * size
+    for byte, address in children.items():
+        addresses[byte - first] = address
+    return _TABLES[size](first, last, *addresses)

@@ -76,7 +76,7 @@ def _open(path: Path) -> Snapshot | None:
 
 def _keep(path: Path, write: Writer) -> Snapshot:
     try:
-        with files.replacing(path) as stream:
+        with files.Replacing(path) as stream:
             write(stream)
     except OSError as error:
         if error.errno not in _NO_ROOM:

@@ -141,7 +141,7 @@ def _drop_abandoned() -> None:
 
 def _copy_sparse(source: int, target: Path) -> None:
     size = os.fstat(source).st_size
-    with files.replacing(target, mode=0o600) as stream:
+    with files.Replacing(target, mode=0o600) as stream:
         for start, end in _data_ranges(source, size):
             stream.seek(start)
             for offset in range(start, end, 1 << 20):
