@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_facts import TreeFacts
     from lkm.tree.depmod_signature import Signature
 
-_FORMAT = 1
+_FORMAT = 2
 _KEPT = 32  # trees; the ones not used for longest are forgotten
 _STATE, _FACTS = ".state", ".facts"
 _OTHERS_WRITE = 0o022
