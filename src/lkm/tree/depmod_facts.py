@@ -40,9 +40,14 @@ class KnownSymbols:
         numbers.update(zip(new, count(len(numbers)), strict=False))
         self._padded = {}
 
-    def imported(self, versions: bytes, imports: bytes) -> array[int]:
-        """Return the numbers of the known among a module's imports, in their order."""
-        if versions:
+    def imported(self, versions: bytes, imports: bytes, *, few: bool = False) -> array[int]:
+        """Return the numbers of the known among a module's imports, in their order.
+
+        With ``few`` it is one of few modules, not worth preparing for many.
+        """
+        if versions and few:
+            imports = ended([name.rstrip(b"\0") for (name,) in iterate_versions(versions)])
+        elif versions:
             if not self._padded:
                 self._padded = {n.ljust(_RECORD_NAME, b"\0"): i for n, i in self.numbers.items()}
             padded = self._padded
@@ -136,7 +141,7 @@ class TreeFacts:
         self.softdeps[place] = softdeps
         self.weakdeps[place] = weakdeps
         self.exports[place] = exports
-        self.imports[place] = self.known.imported(versions, imports)
+        self.imports[place] = self.known.imported(versions, imports, few=True)
         self.exact[place] = not versions
         self.problems[place] = problem
 

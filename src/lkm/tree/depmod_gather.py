@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 
+from lkm.tree.depmod_ahead import ReadAhead
 from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
 from lkm.tree.depmod_scan import prepare, scan
 from lkm.tree.depmod_workers import Forked
@@ -27,10 +28,12 @@ _ENOUGH = 256  # modules; fewer are read here in the time another process takes 
 
 def scan_all(directory: str, paths: Sequence[str], progress: Progress) -> list[Scanned]:
     """Return the facts of all ``paths``, read by this process."""
-    found = []
-    for begin, chunk in _chunks(paths):
-        progress(begin, len(paths))
-        found += scan(directory, chunk)
+    found: list[Scanned] = []
+    with ReadAhead(directory, paths) as ahead:
+        for begin, chunk in _chunks(paths):
+            progress(begin, len(paths))
+            found += scan(directory, chunk)
+            ahead.after(len(found))
     return found
 
 
@@ -83,7 +86,8 @@ class _Team:
 
     def gather(self, helpers: int) -> tuple[TreeFacts, Forked]:
         forked = [Forked(self._partner), *(Forked(self._help) for _ in range(1, helpers))]
-        own = self._read(self._progress)
+        with ReadAhead(self._directory, self._paths) as ahead:
+            own = self._read(self._progress, ahead)
         os.close(self._source)
         modules = {number: _public(scanned) for number, scanned in own.items()}
         theirs = [helper.result() or {} for helper in forked]
@@ -118,12 +122,14 @@ class _Team:
         yield {number: _imports(facts.known, scanned) for number, scanned in own.items()}
         return facts
 
-    def _read(self, progress: Progress) -> dict[int, list[Scanned]]:
+    def _read(self, progress: Progress, ahead: ReadAhead | None = None) -> dict[int, list[Scanned]]:
         found = {}
         while taken := os.read(self._source, 1):
             begin, chunk = self._chunks[taken[0]]
             progress(begin, len(self._paths))
             found[taken[0]] = scan(self._directory, chunk)
+            if ahead:
+                ahead.after(begin + len(chunk))
         return found
 
     def _without_imports(self, modules: dict[int, list[Scanned]]) -> TreeFacts:

@@ -95,20 +95,23 @@ def _reader(descriptor: int, pread: Callable[[int, int, int], bytes] = os.pread)
 
 
 def _packed(name: str) -> Scanned:
-    from lkm.module.compression import decompress
-
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
-        data = os.read(descriptor, status.st_size)
-    finally:
-        os.close(descriptor)
-    try:
-        payload = decompress(data, path=name)
-        facts = _usual_facts(lambda size, offset: payload[offset : offset + size], len(payload))
+        facts = _usual_facts(*_unpacked(descriptor, status.st_size))
     except (LkmError, *_NOT_USUAL):
         facts = careful().read_facts(name)
+    finally:
+        os.close(descriptor)
     return facts, signature(status)
+
+
+def _unpacked(descriptor: int, size: int) -> tuple[Read, int]:
+    """Return what reads the payload of a packed file, and the payload's size."""
+    from lkm.module.compression import decompress
+
+    payload = decompress(os.read(descriptor, size))
+    return lambda count, offset: payload[offset : offset + count], len(payload)
 
 
 def careful() -> ModuleType:
@@ -118,17 +121,17 @@ def careful() -> ModuleType:
 
 def undefined_names(name: str) -> list[bytes]:
     """Return the undefined symbols of the module in the file ``name``, in the table's order."""
-    if name.endswith(".ko"):
-        descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            read, size = _reader(descriptor), os.fstat(descriptor).st_size
-            return _undefined(read, size, *_sections(read, size))
-        except _NOT_USUAL:
-            pass
-        finally:
-            os.close(descriptor)
-    imports: bytes = careful().read_facts(name)[5]
-    return imports.split(b"\0")[:-1]
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        read, size = _reader(descriptor), os.fstat(descriptor).st_size
+        if not name.endswith(".ko"):
+            read, size = _unpacked(descriptor, size)
+        return _undefined(read, size, *_sections(read, size))
+    except (LkmError, *_NOT_USUAL):
+        imports: bytes = careful().read_facts(name)[5]
+        return imports.split(b"\0")[:-1]
+    finally:
+        os.close(descriptor)
 
 
 def _usual_facts(read: Read, size: int) -> Facts:
