@@ -36,9 +36,11 @@ def test_nothing_is_left_without_commit(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / ".modules.dep.bin.123.lkm").write_bytes(b"")
-    (tmp_path / ".modules.mine").write_bytes(b"")
+    mine = [".modules.mine", ".modules.mine.lkm", "modules.dep.bin.123.lkm"]
+    for name in mine:
+        (tmp_path / name).write_bytes(b"")
     with IndexFolder(str(tmp_path)):
-        assert os.listdir(tmp_path) == [".modules.mine"]
+        assert sorted(os.listdir(tmp_path)) == mine
 
 
 KILLED_AT_COMMIT = """

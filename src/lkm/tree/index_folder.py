@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-_FIRST, _LAST = ".modules.", ".lkm"  # how a file not yet renamed begins and ends
-
 
 class IndexFolder:
     """A directory in which index files are replaced; use it as a context manager.
@@ -35,12 +33,8 @@ class IndexFolder:
     def __enter__(self) -> Self:
         self._owner = os.getpid()
         self._descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        # Some network file systems have no locks; there the process ids keep the files apart.
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        if self._locked():
             self._sweep()
-        except OSError:
-            return self
         return self
 
     def __exit__(
@@ -57,11 +51,23 @@ class IndexFolder:
         os.close(self._descriptor)
         self._descriptor = -1
 
+    def _locked(self) -> bool:
+        """Wait for the directory's lock; say whether it could be had."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        except OSError:
+            # Some network file systems have no locks; there the process ids keep the files apart.
+            return False
+        return True
+
     def _sweep(self) -> None:
         """Remove what killed processes have left; with the lock held nobody else is writing."""
         for name in os.listdir(self._descriptor):
-            if name.startswith(_FIRST) and name.endswith(_LAST):
-                os.unlink(name, dir_fd=self._descriptor)
+            if _is_left_over(name):
+                try:
+                    os.unlink(name, dir_fd=self._descriptor)
+                except OSError:
+                    continue  # it harms nobody
 
     def expect(self, *names: str) -> None:
         """Announce files that a forked process puts, so that ``commit`` renames them too."""
@@ -112,3 +118,9 @@ class IndexFolder:
 
     def _temporary(self, name: str) -> str:
         return f".{name}.{self._owner}.lkm"
+
+
+def _is_left_over(name: str) -> bool:
+    """Say whether this is the name of a file not yet renamed, as ``_temporary`` makes them."""
+    stem, _, process = name.removesuffix(".lkm").rpartition(".")
+    return name.endswith(".lkm") and stem.startswith(".modules.") and process.isdigit()
