@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from lkm.errors import FormatError, UnsupportedError
+from lkm.module.compression import zstandard
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, and how many bytes of how many are done."""
@@ -94,9 +95,7 @@ def _decompressed(name: str, section: _Section) -> IO[bytes]:
     if suffix == ".xz":
         return cast(IO[bytes], lzma.LZMAFile(raw))
     if suffix == ".zst":
-        import zstandard  # a tenth of a second, paid only by packages that use it
-
-        return cast(IO[bytes], zstandard.ZstdDecompressor().stream_reader(raw))
+        return cast(IO[bytes], zstandard().ZstdDecompressor().stream_reader(raw))
     if suffix == ".gz":
         return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
     if suffix == ".bz2":
