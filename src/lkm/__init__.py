@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from typing import Any
@@ -47,4 +45,6 @@ def __getattr__(name: str) -> Any:
         module = _PUBLIC[name]
     except KeyError:
         raise AttributeError(f"module 'lkm' has no attribute {name!r}") from None
+    import importlib  # 1 ms, which no command need pay
+
     return getattr(importlib.import_module(module), name)

@@ -5,7 +5,6 @@ Exit status: 0 done, 1 the thing asked for failed, 2 wrong use, 130 interrupted.
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
 import sys
@@ -68,7 +67,7 @@ def _kernel_first(argv: Sequence[str]) -> Sequence[str]:
 
 
 def _run_tool(name: str, arguments: Sequence[str]) -> int:
-    module = importlib.import_module(f"lkm.cli.commands.{name}")
+    module = __import__(f"lkm.cli.commands.{name}", fromlist=["run"])  # importlib costs 1 ms
     status: int = module.run(list(arguments))
     return status
 

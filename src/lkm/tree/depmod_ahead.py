@@ -30,7 +30,7 @@ class ReadAhead:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._blocks = _blocks_read()
+        self._before = _bytes_from_disk()
         return self
 
     def after(self, done: int) -> None:
@@ -38,7 +38,7 @@ class ReadAhead:
         if self._decided:
             return
         self._decided = True
-        if _blocks_read() > self._blocks:
+        if _bytes_from_disk() > self._before:
             import threading  # which few runs need
 
             self._thread = threading.Thread(target=self._fetch, args=(done,))
@@ -73,8 +73,13 @@ class ReadAhead:
         os.close(folder)
 
 
-def _blocks_read() -> int:
-    """Return how many blocks this process has had to read from disks."""
-    import resource  # not on every system
+def _bytes_from_disk() -> int:
+    """Return how many bytes this process has had read from disks; 0 where that is not told.
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_inblock
+    Source: the kernel's ``fs/proc/base.c: do_io_accounting``.
+    """
+    try:
+        with open("/proc/self/io", "rb", buffering=0) as file:
+            return int(file.read().partition(b"read_bytes: ")[2].split()[0])
+    except (OSError, IndexError):
+        return 0

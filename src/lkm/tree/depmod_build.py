@@ -19,16 +19,18 @@ if TYPE_CHECKING:
 
 
 class Build:
-    """The index files of one tree, made of its facts.
+    """The index files of one tree, made of its facts and its modules' names.
 
     Raises ``CycleError`` where the modules cannot be ordered.
     """
 
-    def __init__(self, directory: str, facts: TreeFacts, *, warn_twice: bool = False) -> None:
+    def __init__(
+        self, directory: str, facts: TreeFacts, names: list[bytes], *, warn_twice: bool = False
+    ) -> None:
         self.directory = directory
         self.facts = facts
         self._warn_twice = warn_twice
-        self.names = _encoded(list(map(module_name, facts.paths)))
+        self.names = names
         self._owned: dict[bytes, int] | None = None
 
     @property
@@ -102,6 +104,11 @@ class Build:
             place = f"could not open {name} at {self.directory}"
             report("WARNING", f"{place}: {error.strerror}")
             return None
+
+
+def names_of(paths: Sequence[str]) -> list[bytes]:
+    """Return the names of the modules in the files ``paths``."""
+    return _encoded(list(map(module_name, paths)))
 
 
 def _encoded(names: Sequence[str]) -> list[bytes]:

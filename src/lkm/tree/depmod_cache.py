@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_facts import TreeFacts
     from lkm.tree.depmod_signature import Signature
 
-_FORMAT = 2
+_FORMAT = 3
+_PLAIN = 2  # the format of marshal that does not look for objects met before: twice as fast
 _KEPT = 32  # trees; the ones not used for longest are forgotten
 _STATE, _FACTS = ".state", ".facts"
 _OTHERS_WRITE = 0o022
@@ -62,9 +63,7 @@ class Cache:
 
     def load_facts(self) -> tuple[int, TreeFacts] | None:
         """Return the facts the last run left, and their number."""
-        from array import array  # not needed to see that all is as it was
-
-        from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
+        from lkm.tree.depmod_facts import KnownSymbols, TreeFacts  # not needed for the state
 
         content = self._load(_FACTS)
         if content is None:
@@ -78,12 +77,11 @@ class Cache:
             facts.softdeps,
             facts.weakdeps,
             facts.exports,
-            imports,
+            facts.imports,
             exact,
             facts.problems,
         ) = columns
         facts.paths = paths.split("\0")[:-1]
-        facts.imports = [array("I", numbers) for numbers in imports]
         facts.exact = bytearray(exact)
         return number, facts
 
@@ -98,7 +96,7 @@ class Cache:
             facts.softdeps,
             facts.weakdeps,
             facts.exports,
-            [numbers.tobytes() for numbers in facts.imports],
+            facts.imports,
             bytes(facts.exact),
             facts.problems,
         )
@@ -127,7 +125,7 @@ class Cache:
         return content if tree == self._tree else None
 
     def _save(self, ending: str, content: tuple[Any, ...]) -> None:
-        body = marshal.dumps((self._tree, content))
+        body = marshal.dumps((self._tree, content), _PLAIN)
         temporary = f"{self._stem}{ending}.{os.getpid()}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         try:

@@ -7,7 +7,6 @@ facts were gathered. A symbol that no module ever exported cannot make a depende
 from __future__ import annotations
 
 import os
-from array import array
 from itertools import chain, count, islice, repeat
 
 from lkm.tree.depmod_scan import ended, iterate_versions, undefined_names
@@ -40,7 +39,7 @@ class KnownSymbols:
         numbers.update(zip(new, count(len(numbers)), strict=False))
         self._padded = {}
 
-    def imported(self, versions: bytes, imports: bytes, *, few: bool = False) -> array[int]:
+    def imported(self, versions: bytes, imports: bytes, *, few: bool = False) -> list[int]:
         """Return the numbers of the known among a module's imports, in their order.
 
         With ``few`` it is one of few modules, not worth preparing for many.
@@ -51,11 +50,14 @@ class KnownSymbols:
             if not self._padded:
                 self._padded = {n.ljust(_RECORD_NAME, b"\0"): i for n, i in self.numbers.items()}
             padded = self._padded
-            return array("I", [padded[n] for (n,) in iterate_versions(versions) if n in padded])
-        numbers = self.numbers
+            return [padded[n] for (n,) in iterate_versions(versions) if n in padded]
         # 64-bit PowerPC of old calls a function's code ``.name``.
-        plain = [name.removeprefix(b".") for name in imports.split(b"\0")[:-1]]
-        return array("I", [numbers[name] for name in plain if name in numbers])
+        return self.numbered((b"\0" + imports).replace(b"\0.", b"\0").split(b"\0")[1:-1])
+
+    def numbered(self, names: Iterable[bytes]) -> list[int]:
+        """Return the numbers of the known among ``names``, in their order."""
+        numbers = self.numbers
+        return [numbers[name] for name in names if name in numbers]
 
 
 _COLUMNS = ("aliases", "exports", "imports", "problems", "signatures", "softdeps", "weakdeps")
@@ -89,7 +91,7 @@ class TreeFacts:
         self.softdeps: list[bytes] = []
         self.weakdeps: list[bytes] = []
         self.exports: list[bytes] = []
-        self.imports: list[array[int]] = []
+        self.imports: list[list[int]] = []
         self.exact = bytearray()
         self.problems: list[str] = []
 
@@ -166,7 +168,7 @@ class Needs:
         needs: Dependencies = []
         for numbers in self._facts.imports:
             if numbers:
-                own = dict.fromkeys([owners[number] for number in numbers])
+                own = dict.fromkeys(map(owners.__getitem__, numbers))
                 own.pop(-1, None)
                 needs.append(list(own))
             else:
@@ -178,7 +180,7 @@ class Needs:
         facts = self._facts
         if not facts.exact[module]:
             path = os.path.join(self._directory, facts.paths[module])
-            facts.imports[module] = facts.known.imported(b"", ended(undefined_names(path)))
+            facts.imports[module] = facts.known.numbered(undefined_names(path))
             facts.exact[module] = True
         owners = self._owners
         own = dict.fromkeys([owners[number] for number in facts.imports[module]])

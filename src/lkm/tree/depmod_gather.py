@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from array import array
 
 from lkm.tree.depmod_ahead import ReadAhead
 from lkm.tree.depmod_facts import KnownSymbols, TreeFacts
@@ -19,7 +18,10 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_scan import Scanned
     from lkm.tree.depmod_workers import Receive
 
-    _Imports = list[tuple[bytes, bool]]
+    Meanwhile = Callable[[TreeFacts, Receive], Iterator[Any]]
+    """What a process goes on with when it has helped: it yields values and may be sent some."""
+
+    _Imports = list[tuple[list[int], bool]]
 
 _CHUNKS = 256  # their numbers are bytes; small ones, for some modules take a hundred times as long
 _MOST = 8
@@ -42,12 +44,12 @@ def gather(
     paths: Sequence[str],
     workers: int,
     progress: Progress,
-    meanwhile: Callable[[TreeFacts], Any],
+    meanwhile: Meanwhile,
 ) -> tuple[TreeFacts, Forked | None]:
     """Return the facts of all ``paths``, read by at most ``workers`` processes.
 
-    One of those that helped goes on and calls ``meanwhile`` with the facts, among which imports
-    are missing: it is returned too, and its next result is what that call returned.
+    One of those that helped goes on with ``meanwhile``, given the facts, among which imports are
+    missing: it is returned too, and its next results are what that yields.
     """
     helpers = min(workers, _MOST, len(paths) // _ENOUGH) - 1
     if helpers < 1:
@@ -73,7 +75,7 @@ class _Team:
         directory: str,
         paths: Sequence[str],
         progress: Progress,
-        meanwhile: Callable[[TreeFacts], Any],
+        meanwhile: Meanwhile,
     ) -> None:
         self._directory = directory
         self._paths = paths
@@ -109,9 +111,9 @@ class _Team:
         return facts, forked[0]
 
     def _partner(self, receive: Receive) -> Iterator[Any]:
-        """Do a helper's part, then yield what is done meanwhile."""
+        """Do a helper's part, then go on."""
         facts = yield from self._help(receive)
-        yield self._meanwhile(facts)
+        yield from self._meanwhile(facts, receive)
 
     def _help(self, receive: Receive) -> Generator[Any, None, TreeFacts]:
         """Do a helper's part: yields the facts, then the imports, by chunk."""
@@ -141,7 +143,7 @@ class _Team:
             if number not in imports:
                 imports[number] = _imports(facts.known, scan(self._directory, chunk))
         told = [module for number in range(len(imports)) for module in imports[number]]
-        facts.imports = [array("I", numbers) for numbers, _ in told]
+        facts.imports = [numbers for numbers, _ in told]
         facts.exact = bytearray([exact for _, exact in told])
 
 
@@ -151,4 +153,4 @@ def _public(scanned: Sequence[Scanned]) -> list[Scanned]:
 
 
 def _imports(known: KnownSymbols, scanned: Sequence[Scanned]) -> _Imports:
-    return [(known.imported(facts[4], facts[5]).tobytes(), not facts[4]) for facts, _ in scanned]
+    return [(known.imported(facts[4], facts[5]), not facts[4]) for facts, _ in scanned]

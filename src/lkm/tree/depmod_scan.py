@@ -10,9 +10,7 @@ Source of what counts: kmod's ``libkmod/libkmod-elf.c`` (``kmod_elf_get_symbols`
 
 from __future__ import annotations
 
-import importlib
 import os
-from array import array
 from struct import Struct
 from struct import error as StructError
 
@@ -23,19 +21,27 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
+    from typing import Any
 
     from lkm.tree.depmod_careful import Facts
     from lkm.tree.depmod_signature import Signature
 
     Scanned = tuple[Facts, Signature]
 
-    Read = Callable[[int, int], bytes]
-    """``read(size, offset)`` returns up to ``size`` bytes at ``offset``."""
+    Read = Callable[[Any, int, int], bytes]
+    """``read(file, size, offset)`` returns up to ``size`` bytes at ``offset``, as ``os.pread``."""
+
+    File = tuple[Read, Any, int]
+    """What reads, the file it reads, and the size of that."""
+
+    Sections = tuple[memoryview[int], list[int], bytes]
+    """The section headers as 64-bit words, the first word of each, and their names."""
 
 _header = Struct("<6s34xQ10xHHH").unpack_from
 _ELF64_LITTLE = b"\x7fELF\x02\x01"
 _SECTION = 64
 _SYMBOL = 24
+_GAP = 4096  # between two sections: to read it costs less than to read twice
 _NAMES_GUESS = 1024  # the section names usually lie just before the section headers
 _ONE_BYTE = 256
 # A section header's first word is its type and where its name begins.
@@ -50,7 +56,7 @@ class _UnusualError(Exception):
     """This file is for the careful reader."""
 
 
-_NOT_USUAL = (_UnusualError, ValueError, IndexError, StructError, OverflowError)
+_NOT_USUAL = (_UnusualError, ValueError, IndexError, TypeError, StructError, OverflowError)
 
 
 def scan(directory: str, paths: Sequence[str]) -> list[Scanned]:
@@ -67,7 +73,7 @@ def scan(directory: str, paths: Sequence[str]) -> list[Scanned]:
                 descriptor = os.open(path, flags, dir_fd=folder)
                 try:
                     status = os.fstat(descriptor)
-                    facts = _usual_facts(_reader(descriptor), status.st_size)
+                    facts = _usual_facts(os.pread, descriptor, status.st_size)
                 except _NOT_USUAL:
                     facts = careful().read_facts(os.path.join(directory, path))
                 finally:
@@ -83,15 +89,12 @@ def scan(directory: str, paths: Sequence[str]) -> list[Scanned]:
 def prepare(paths: Sequence[str]) -> None:
     """Import what packed modules need, before processes are forked that all would import it."""
     if paths and paths[0].endswith(".ko.zst"):
+        from lkm.module.compression import decompress
+
         try:
-            importlib.import_module("lkm.module.compression").decompress(_EMPTY_ZSTD)
+            decompress(_EMPTY_ZSTD)
         except LkmError:
             return  # reading them will tell
-
-
-def _reader(descriptor: int, pread: Callable[[int, int, int], bytes] = os.pread) -> Read:
-    # Quicker than functools.partial.
-    return lambda size, offset: pread(descriptor, size, offset)
 
 
 def _packed(name: str) -> Scanned:
@@ -106,27 +109,34 @@ def _packed(name: str) -> Scanned:
     return facts, signature(status)
 
 
-def _unpacked(descriptor: int, size: int) -> tuple[Read, int]:
-    """Return what reads the payload of a packed file, and the payload's size."""
+def _unpacked(descriptor: int, size: int) -> File:
+    """Return the payload of a packed file, to be read like one."""
     from lkm.module.compression import decompress
 
     payload = decompress(os.read(descriptor, size))
-    return lambda count, offset: payload[offset : offset + count], len(payload)
+    return _part, payload, len(payload)
+
+
+def _part(payload: bytes, size: int, offset: int) -> bytes:
+    return payload[offset : offset + size]
 
 
 def careful() -> ModuleType:
     """Return the careful reader, whose import most trees need not pay for."""
-    return importlib.import_module("lkm.tree.depmod_careful")
+    from lkm.tree import depmod_careful
+
+    return depmod_careful
 
 
 def undefined_names(name: str) -> list[bytes]:
     """Return the undefined symbols of the module in the file ``name``, in the table's order."""
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        read, size = _reader(descriptor), os.fstat(descriptor).st_size
+        size = os.fstat(descriptor).st_size
+        file: File = (os.pread, descriptor, size)
         if not name.endswith(".ko"):
-            read, size = _unpacked(descriptor, size)
-        return _undefined(read, size, *_sections(read, size))
+            file = _unpacked(descriptor, size)
+        return _undefined(*file, _sections(*file))
     except (LkmError, *_NOT_USUAL):
         imports: bytes = careful().read_facts(name)[5]
         return imports.split(b"\0")[:-1]
@@ -134,70 +144,79 @@ def undefined_names(name: str) -> list[bytes]:
         os.close(descriptor)
 
 
-def _usual_facts(read: Read, size: int) -> Facts:
+def _usual_facts(read: Read, file: Any, size: int) -> Facts:
     # One function, and plain loops over numbers: it runs for every module of a tree.
-    words, kinds, names = _sections(read, size)
-    find = names.find
+    sections = words, kinds, names = _sections(read, file, size)
     index = kinds.index
-    header = 8 * index(_PROGBITS | find(b"\0.modinfo\0") + 1)
-    if words[header + 3] + words[header + 4] > size:
+    header = 8 * index(_PROGBITS | names.find(b"\0.modinfo\0") + 1)
+    begin, length = words[header + 3], words[header + 4]
+    end = begin + length
+    place = names.find(b"\0__versions\0") + 1
+    if place:
+        header = 8 * index(_PROGBITS | place)
+        first, records = words[header + 3], words[header + 4]
+        last = first + records
+    else:
+        first, records, last = end, 0, end
+    if end > size or last > size:
         raise _UnusualError
-    modinfo = read(words[header + 4], words[header + 3])
+    if end <= first <= end + _GAP:
+        both = read(file, last - begin, begin)
+        modinfo, versions = both[:length], both[first - begin :]
+    else:
+        modinfo, versions = read(file, length, begin), read(file, records, first)
     aliases = softdeps = weakdeps = exports = b""
     if b"alias=" in modinfo:
         aliases = _fields(modinfo, b"alias=")
-    if b"dep=" in modinfo:
+    if modinfo.rfind(b"dep=") >= 0:  # three times as fast as from the front
         softdeps = _fields(modinfo, b"softdep=")
         weakdeps = _fields(modinfo, b"weakdep=")
     if b"__ksymtab_strings\0" in names:
-        exports = _exports(read, size, words, kinds, names)
-    kind = _SYMTAB | find(b"\0.symtab\0") + 1
+        exports = _exports(read, file, size, sections)
+    if not place:
+        imports = _undefined(read, file, size, sections)
+        return aliases, softdeps, weakdeps, exports, b"", ended(imports), ""
+    kind = _SYMTAB | names.find(b"\0.symtab\0") + 1
     # It is the last but two usually, and from the front the search would be long.
     table = 8 * (len(kinds) - 3 if kinds[-3] == kind else index(kind))
-    if b"__versions\0" not in names:
-        imports = _undefined(read, size, words, kinds, names)
-        return aliases, softdeps, weakdeps, exports, b"", ended(imports), ""
-    header = 8 * index(_PROGBITS | find(b"\0__versions\0") + 1)
     # Only the symbols after the local ones can be undefined.
     offset, length = words[table + 3], words[table + 4]
     local = (words[table + 5] >> 32) * _SYMBOL
-    if words[header + 3] + words[header + 4] > size or offset + length > size or local > length:
+    if offset + length > size or local > length:
         raise _UnusualError
-    versions = read(words[header + 4], words[header + 3])
     # modpost writes a record for each undefined symbol whose CRC it knows, and module_layout.
     # A symbol is undefined when its section index is 0; below 256 sections one byte tells.
-    undefined = read(length - local, offset + local)[6::_SYMBOL].count(0)
+    undefined = read(file, length - local, offset + local)[6::_SYMBOL].count(0)
     if undefined + 1 == len(versions) // VERSION_RECORD and len(kinds) <= _ONE_BYTE:
         return aliases, softdeps, weakdeps, exports, versions, b"", ""
-    imports = _undefined(read, size, words, kinds, names)
+    imports = _undefined(read, file, size, sections)
     have = set(imports)
-    records = (name.partition(b"\0")[0] for (name,) in iterate_versions(versions))
-    imports += [name for name in records if name not in have]
+    recorded = (name.partition(b"\0")[0] for (name,) in iterate_versions(versions))
+    imports += [name for name in recorded if name not in have]
     return aliases, softdeps, weakdeps, exports, b"", ended(imports), ""
 
 
-def _sections(read: Read, size: int) -> tuple[array[int], array[int], bytes]:
-    """Return the section headers as 64-bit words, the first word of each, and their names."""
-    ident, offset, entry_size, count, strings = _header(read(64, 0))
+def _sections(read: Read, file: Any, size: int) -> Sections:
+    ident, offset, entry_size, count, strings = _header(read(file, 64, 0))
     end = offset + count * _SECTION
     if ident != _ELF64_LITTLE or entry_size != _SECTION or end > size:
         raise _UnusualError
     start = offset - _NAMES_GUESS if offset > _NAMES_GUESS else 0
-    tail = read(end - start, start)
-    words = array("Q", tail[offset - start :])
+    tail = read(file, end - start, start)
+    words = memoryview(tail)[offset - start :].cast("Q")
     begin, length = words[8 * strings + 3], words[8 * strings + 4]
     if begin >= start:
         names = tail[begin - start : begin - start + length]
     else:
-        names = _section(read, size, words, 8 * strings)
-    return words, words[::8], names
+        names = _section(read, file, size, words, 8 * strings)
+    return words, words[::8].tolist(), names
 
 
-def _section(read: Read, size: int, words: array[int], header: int) -> bytes:
+def _section(read: Read, file: Any, size: int, words: memoryview[int], header: int) -> bytes:
     """Return the bytes of the section with this header."""
     if words[header + 3] + words[header + 4] > size:
         raise _UnusualError
-    return read(words[header + 4], words[header + 3])
+    return read(file, words[header + 4], words[header + 3])
 
 
 def _fields(data: bytes, key: bytes) -> bytes:
@@ -208,9 +227,10 @@ def _fields(data: bytes, key: bytes) -> bytes:
         return b""
     # The fields of one key stand together, as a rule.
     own = data[first : data.find(b"\0", data.rfind(after_end) + 1) + 1]
-    if own.count(after_end) + 1 == own.count(b"\0"):
-        return own.replace(after_end, b"\0")[1:]
     size = len(key)
+    values = own.replace(after_end, b"\0")
+    if len(own) - len(values) == size * (values.count(b"\0") - 1):
+        return values[1:]
     return ended([entry[size:] for entry in data.split(b"\0") if entry[:size] == key])
 
 
@@ -219,9 +239,10 @@ def ended(strings: Sequence[bytes]) -> bytes:
     return b"\0".join(strings) + b"\0" if strings else b""
 
 
-def _exports(read: Read, size: int, words: array[int], kinds: array[int], names: bytes) -> bytes:
+def _exports(read: Read, file: Any, size: int, sections: Sections) -> bytes:
+    words, kinds, names = sections
     place = names.find(b"\0__ksymtab_strings\0") + 1
-    strings = _section(read, size, words, 8 * kinds.index(_PROGBITS | place))
+    strings = _section(read, file, size, words, 8 * kinds.index(_PROGBITS | place))
     checksums = 0
     for table in (b"\0__kcrctab\0", b"\0__kcrctab_gpl\0"):
         kind = _PROGBITS | names.find(table) + 1
@@ -236,34 +257,36 @@ def _exports(read: Read, size: int, words: array[int], kinds: array[int], names:
         return exports
     # There are namespaces among the names, or no CRCs at all.
     place = names.find(b"\0.strtab\0") + 1
-    texts = _section(read, size, words, 8 * kinds.index(_STRTAB | place))
+    texts = _section(read, file, size, words, 8 * kinds.index(_STRTAB | place))
     named = [text.partition(b"\0")[0] for text in texts.split(b"\0__crc_")[1:]]
     if not named or len(named) * 4 == checksums:
         return ended(named) or exports
     place = names.find(b"\0.symtab\0") + 1
-    symbols = _section(read, size, words, 8 * kinds.index(_SYMTAB | place))
+    symbols = _section(read, file, size, words, 8 * kinds.index(_SYMTAB | place))
     return ended(
         [
             texts[at + 6 : texts.index(0, at)]
-            for at in array("I", symbols)[6::6]
+            for at in memoryview(symbols).cast("I")[6::6].tolist()
             if texts.startswith(b"__crc_", at)
         ]
     )
 
 
-def _undefined(
-    read: Read, size: int, words: array[int], kinds: array[int], names: bytes
-) -> list[bytes]:
+def _undefined(read: Read, file: Any, size: int, sections: Sections) -> list[bytes]:
     """Return the names of the undefined symbols in the table's order."""
+    words, kinds, names = sections
     place = names.find(b"\0.symtab\0") + 1
     table = 8 * kinds.index(_SYMTAB | place)
+    offset, length = words[table + 3], words[table + 4]
     local = (words[table + 5] >> 32) * _SYMBOL
-    symbols = _section(read, size, words, table)[local:]
+    if offset + length > size or local > length:
+        raise _UnusualError
+    symbols = memoryview(read(file, length - local, offset + local)).cast("Q")[::3].tolist()
     place = names.find(b"\0.strtab\0") + 1
-    texts = _section(read, size, words, 8 * kinds.index(_STRTAB | place))
+    texts = _section(read, file, size, words, 8 * kinds.index(_STRTAB | place))
     end = texts.index
     return [
         texts[at : end(0, at)]
-        for word in array("Q", symbols)[::3]
-        if 0 < word < _UNDEFINED and (at := word & 0xFFFF_FFFF)
+        for word in symbols
+        if word < _UNDEFINED and (at := word & 0xFFFF_FFFF)
     ]

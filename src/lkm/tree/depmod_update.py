@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 
+from lkm.record import Record
 from lkm.tree.depmod import files_now, reporter
-from lkm.tree.depmod_build import Build
+from lkm.tree.depmod_build import Build, names_of
 from lkm.tree.depmod_facts import TreeFacts
 from lkm.tree.depmod_gather import gather, scan_all
 from lkm.tree.depmod_order import CycleError
 from lkm.tree.depmod_request import PARTS, Outcome
 from lkm.tree.depmod_workers import Forked
-from lkm.tree.depmod_write import APART, put_parts, put_together
+from lkm.tree.depmod_write import APART, put_apart, put_together
 from lkm.tree.index_folder import IndexFolder
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -21,6 +22,18 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_cache import Cache, State
     from lkm.tree.depmod_request import Messages, Progress, Request
     from lkm.tree.depmod_scan import Scanned
+
+
+class _Gathered(Record):
+    """The facts, how many modules were read for them, and the parts that need not be written.
+
+    And a process that is already putting those of ``APART``, if there is one.
+    """
+
+    facts: TreeFacts
+    read: int
+    keep: frozenset[str]
+    partner: Forked | None
 
 
 class Update:
@@ -45,14 +58,17 @@ class Update:
         # Taking a tree's facts apart one by one takes 30 ms, which a command that ends after this
         # need not wait for: they hang on a circle, and are the garbage collector's.
         self._left_over: list[object] = [self]
+        self._names: list[bytes] = []
 
     def run(self, ordered: list[str], now: State) -> Outcome:
         """Read and write what must be; ``now`` is what was found beside the modules' order."""
+        self._names = names_of(ordered)
         with IndexFolder(self._request.output) as folder:
             return self._index(folder, ordered, now)
 
     def texts(self, ordered: list[str]) -> dict[str, bytes]:
         """Return the text files by name, all modules read anew; none where there are cycles."""
+        self._names = names_of(ordered)
         facts = self._read_all(ordered)
         self._report_problems(facts)
         build = self._build(facts)
@@ -68,7 +84,16 @@ class Update:
             return {}
 
     def _index(self, folder: IndexFolder, ordered: list[str], now: State) -> Outcome:
-        facts, read, keep, partner = self._gather(folder, ordered, now)
+        gathered = self._gather(folder, ordered, now)
+        self._left_over.append(gathered)
+        try:
+            return self._put(folder, gathered, now)
+        finally:
+            if gathered.partner:
+                gathered.partner.finish()
+
+    def _put(self, folder: IndexFolder, gathered: _Gathered, now: State) -> Outcome:
+        facts, read, keep, partner = gathered
         self._report_problems(facts)
         build = self._build(facts)
         self._left_over.append(build)
@@ -82,20 +107,14 @@ class Update:
         try:
             self._messages |= put_together(folder, build, parts, partner, save_facts)
         except CycleError as error:
-            return Outcome(len(ordered), read, (), self._report_cycles(build, error))
+            return Outcome(len(facts.paths), read, (), self._report_cycles(build, error))
         if self._old:
             self._messages |= {part: self._old.messages[part] for part in keep}
-        written = folder.commit()
+        written = folder.commit(partner and partner.answers)
         self._save_state(now, facts, number)
-        return Outcome(len(ordered), read, written)
+        return Outcome(len(facts.paths), read, written)
 
-    def _gather(
-        self, folder: IndexFolder, ordered: list[str], now: State
-    ) -> tuple[TreeFacts, int, frozenset[str], Forked | None]:
-        """Return the facts, how many modules were read, and which parts need not be written.
-
-        And a process that is already putting those of ``APART``, if there is one.
-        """
+    def _gather(self, folder: IndexFolder, ordered: list[str], now: State) -> _Gathered:
         loaded = self._cache.load_facts() if self._cache and self._old else None
         if loaded and self._old:
             number, old = loaded
@@ -105,7 +124,7 @@ class Update:
                 intact = self._old.facts == number and self._old.files == now.files
                 same = intact and self._old.circumstances == now.circumstances
                 keep = _kept(old, facts) if same else frozenset()
-                return facts, read, keep, self._partner(folder, facts, keep)
+                return _Gathered(facts, read, keep, self._partner(folder, facts, keep))
         if self._plain():
             request = self._request
             facts, partner = gather(
@@ -113,11 +132,11 @@ class Update:
                 ordered,
                 self._workers(ordered),
                 self._progress,
-                lambda facts: put_parts(folder, self._build(facts), APART),
+                lambda facts, receive: put_apart(folder, self._build(facts), APART, receive),
             )
         else:
             facts, partner = self._read_all(ordered), None
-        return facts, len(ordered), frozenset(), partner
+        return _Gathered(facts, len(ordered), frozenset(), partner)
 
     def _partner(
         self, folder: IndexFolder, facts: TreeFacts, keep: frozenset[str]
@@ -125,7 +144,7 @@ class Update:
         apart = [part for part in APART if part not in keep]
         if self._workers(()) < 2 or not apart:
             return None
-        return Forked(lambda _: iter([put_parts(folder, self._build(facts), apart)]))
+        return Forked(lambda receive: put_apart(folder, self._build(facts), apart, receive))
 
     def _workers(self, ordered: Sequence[str]) -> int:
         """Return how many processes pay: sharing plain modules costs more than it saves then."""
@@ -134,7 +153,7 @@ class Update:
 
     def _build(self, facts: TreeFacts) -> Build:
         request = self._request
-        return Build(request.directory, facts, warn_twice=request.warn_twice)
+        return Build(request.directory, facts, self._names, warn_twice=request.warn_twice)
 
     def _plain(self) -> bool:
         """Say whether nothing is asked for that needs each module's own symbols here."""

@@ -32,12 +32,12 @@ def find_modules(directory: str, rules: Rules, report: Report) -> dict[str, str]
     for folder in (directory, *rules.externals):
         inside = folder == directory
         for relative in _module_files(folder, rules, report):
-            path = relative if inside else f"{folder}/{relative}"
+            path = relative if inside else _relative(f"{folder}/{relative}", directory)
             name = module_name(path)
             old = found.setdefault(name, path)
             if old is not path and not _stays(rules, directory, old, path, name):
                 found[name] = path
-    return {name: _relative(path, directory) for name, path in found.items()}
+    return found
 
 
 def _stays(rules: Rules, directory: str, old: str, new: str, name: str) -> bool:
@@ -60,7 +60,7 @@ def _module_files(folder: str, rules: Rules, report: Report) -> Iterator[str]:
             if name in excluded:
                 continue
             if name.endswith(EXTENSIONS) and entry.is_file():
-                if name not in EXTENSIONS:
+                if name[0] != "." or name not in EXTENSIONS:
                     yield prefix + name
             elif entry.is_dir():
                 if entry.is_symlink() and _circular(folder, prefix, entry.path):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Receive = Callable[[], Any]
 
+_PLAIN = 2  # the format of marshal that does not look for objects met before: twice as fast
+
 
 class Mailbox:
     """Values on their way from one process to another: in a memory file, announced by a pipe.
@@ -29,7 +31,7 @@ class Mailbox:
 
     def post(self, value: Any) -> None:
         """Leave ``value``, which must be one that can be marshalled."""
-        rest = memoryview(marshal.dumps(value))
+        rest = memoryview(marshal.dumps(value, _PLAIN))
         size = len(rest)
         while rest:
             count = os.pwrite(self._memory, rest, self._written)
@@ -88,6 +90,11 @@ class Forked:
             self._orders.post(value)
         except BrokenPipeError:
             return  # it has died, which the next result will show
+
+    def answers(self, value: Any) -> bool:
+        """Send ``value`` and say whether the function yielded something true then."""
+        self.send(value)
+        return bool(self.result())
 
     def finish(self) -> None:
         """Wait for the process to end."""

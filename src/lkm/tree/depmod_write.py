@@ -1,4 +1,4 @@
-"""Put the index files of a build into their folder, half of them from another process."""
+"""Put the index files of a build into their folder, nearly half of them from another process."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from lkm.tree.depmod_request import PARTS
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
+    from typing import Any
 
     from lkm.tree.depmod_build import Build
     from lkm.tree.depmod_request import Messages
-    from lkm.tree.depmod_workers import Forked
+    from lkm.tree.depmod_workers import Forked, Receive
     from lkm.tree.index_folder import IndexFolder
 
-APART = ("aliases",)
-"""The parts another process makes: this one takes nearly as long as all the rest."""
+APART = ("aliases", "builtin", "small")
+"""The parts another process makes; the first of them takes nearly as long as all the rest."""
 
 
 def put_parts(folder: IndexFolder, build: Build, parts: Collection[str]) -> Messages:
@@ -29,6 +30,15 @@ def put_parts(folder: IndexFolder, build: Build, parts: Collection[str]) -> Mess
             for name, data in build.files(part, lambda *message, own=own: own.append(message)):
                 folder.put(name, data)
     return messages
+
+
+def put_apart(
+    folder: IndexFolder, build: Build, parts: Collection[str], receive: Receive
+) -> Iterator[Any]:
+    """Put the files of ``parts`` in a process of its own, and then rename all for its parent."""
+    yield put_parts(folder, build, parts), folder.written
+    folder.take_places(receive())
+    yield True
 
 
 def put_together(
@@ -53,8 +63,10 @@ def put_together(
         meanwhile()
     finally:
         answer = partner.result()
-        partner.finish()
     if answer is None:
         # It died: of what, doing it here will tell.
-        answer = put_parts(folder, build, apart)
-    return messages | answer
+        return messages | put_parts(folder, build, apart)
+    theirs, written = answer
+    folder.accept(written)
+    messages |= theirs
+    return messages

@@ -6,9 +6,8 @@ within one. All keys of one length are hashed together, each in a 64-bit lane of
 
 from __future__ import annotations
 
-import sys
-from array import array
 from itertools import chain
+from struct import unpack
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
@@ -42,13 +41,10 @@ class _Lanes:
         self._ones = int.from_bytes(b"\1\0\0\0\0\0\0\0" * self._count, "little")
         self._words = self._ones * 0xFFFF_FFFF
 
-    def buckets(self, count: int) -> array[int]:
+    def buckets(self, count: int) -> tuple[int, ...]:
         """Return the bucket of each key."""
         mixed = self._finish(self._body()) & (self._ones * (count - 1))
-        lanes = array("I", mixed.to_bytes(8 * self._count, "little"))
-        if sys.byteorder == "big":
-            lanes.byteswap()
-        return lanes[::2]
+        return unpack(f"<{self._count}Q", mixed.to_bytes(8 * self._count, "little"))
 
     def _body(self) -> int:
         words = self._words

@@ -1,7 +1,7 @@
 """A set of index files written together: first all beside the old ones, then all renamed.
 
-A process killed before the renaming leaves the old set. The renaming itself is done by a process
-of its own, in a session of its own, so that a kill of this one does not stop it half way; if that
+A process killed before the renaming leaves the old set. The renaming itself is done by another
+process, in a session of its own, so that a kill of this one does not stop it half way; if that
 process is killed, this one finishes its work.
 """
 
@@ -12,6 +12,7 @@ import os
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -28,7 +29,8 @@ class IndexFolder:
         self.directory = directory
         self._descriptor = -1
         self._owner = 0
-        self._written: dict[str, str] = {}
+        self._written: list[str] = []
+        self._expected: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
         self._owner = os.getpid()
@@ -43,9 +45,9 @@ class IndexFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for temporary in self._written.values():
+        for name in {*self._written, *self._expected}:
             try:
-                os.unlink(temporary, dir_fd=self._descriptor)
+                os.unlink(self._temporary(name), dir_fd=self._descriptor)
             except FileNotFoundError:
                 continue
         os.close(self._descriptor)
@@ -70,16 +72,23 @@ class IndexFolder:
                     continue  # it harms nobody
 
     def expect(self, *names: str) -> None:
-        """Announce files that a forked process puts, so that ``commit`` renames them too."""
-        for name in names:
-            self._written[name] = self._temporary(name)
+        """Announce files that a forked process may put, to be removed should it come to that."""
+        self._expected = names
+
+    def accept(self, names: Sequence[str]) -> None:
+        """Let ``commit`` rename the files ``names``, which a forked process has put."""
+        self._written += names
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The files put so far."""
+        return tuple(self._written)
 
     def put(self, name: str, data: bytes) -> None:
         """Write ``data`` for the file ``name``, readable by all."""
-        temporary = self._temporary(name)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        descriptor = os.open(temporary, flags, 0o644, dir_fd=self._descriptor)
-        self._written[name] = temporary
+        descriptor = os.open(self._temporary(name), flags, 0o644, dir_fd=self._descriptor)
+        self._written.append(name)
         try:
             rest = memoryview(data)
             while rest:
@@ -87,34 +96,46 @@ class IndexFolder:
         finally:
             os.close(descriptor)
 
-    def commit(self) -> tuple[str, ...]:
+    def commit(self, rename: Callable[[Sequence[str]], bool] | None = None) -> tuple[str, ...]:
         """Let all files put take their places and return their names.
 
-        Raises ``OSError`` when one cannot.
+        ``rename`` has another process, which was forked after this was entered, call
+        ``take_places`` with these names, and says whether it did. Raises ``OSError`` when one
+        cannot take its place.
         """
+        names = self.written
+        # From here on they are the other process's, whatever happens to this one.
+        self._written, self._expected = [], ()
+        if not (rename or self._rename_apart)(names):
+            self._written += names
+            for name in names:
+                try:
+                    self._rename(name)
+                except FileNotFoundError:
+                    continue  # the other process has done this one
+            self._written.clear()
+        return names
+
+    def take_places(self, names: Sequence[str]) -> None:
+        """Rename the files ``names``, undisturbed by what happens to the caller's session."""
+        os.setsid()
+        for name in names:
+            self._rename(name)
+
+    def _rename_apart(self, names: Sequence[str]) -> bool:
         helper = os.fork()
         if not helper:
             status = 1
             try:
-                os.setsid()
-                for name in self._written:
-                    self._rename(name)
+                self.take_places(names)
                 status = 0
             finally:
                 os._exit(status)
-        if os.waitpid(helper, 0)[1]:
-            for name in self._written:
-                try:
-                    self._rename(name)
-                except FileNotFoundError:
-                    continue  # the helper has done this one
-        names = tuple(self._written)
-        self._written.clear()
-        return names
+        return not os.waitpid(helper, 0)[1]
 
     def _rename(self, name: str) -> None:
         folder = self._descriptor
-        os.rename(self._written[name], name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.rename(self._temporary(name), name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def _temporary(self, name: str) -> str:
         return f".{name}.{self._owner}.lkm"

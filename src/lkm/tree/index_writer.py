@@ -30,6 +30,8 @@ _LEAF = HAS_PREFIX | HAS_VALUES
 _TABLES = [struct.Struct(f">BB{size}I").pack for size in range(129)]
 """For each number of bytes from a node's first child to its last: packs those two bytes, and
 the addresses of all between."""
+_PAIRS = [struct.Struct(f">BBI{4 * max(distance - 1, 0)}xI").pack for distance in range(128)]
+"""The same for a node of two children, by the distance of their bytes; between them are zeros."""
 
 
 def pack_value(priority: int, value: bytes) -> bytes:
@@ -58,56 +60,60 @@ def trie(packed: Mapping[bytes, bytes]) -> bytes:
     if keys and not keys[0]:
         values = packed[b""]
         del keys[0]
-    pieces, children, end = _lay_out(keys, packed)
-    address = end
-    root = b""
-    if children:
-        address |= HAS_CHILDREN
-        root = _child_table(children)
-    if values:
-        address |= HAS_VALUES
-        root += values
-    if end + len(root) > ADDRESS:
+    if keys:
+        pieces, root, end = _lay_out(keys, packed, values)
+    else:
+        pieces, end = [values], HEADER_SIZE + len(values)
+        root = HEADER_SIZE | (HAS_VALUES if values else 0)
+    if end > ADDRESS:
         raise UnsupportedError("an index of more than 256 MiB cannot be written")
-    return b"".join((struct.pack(">III", MAGIC, VERSION, address), *pieces, root))
+    return b"".join((struct.pack(">III", MAGIC, VERSION, root), *pieces))
 
 
 def _lay_out(
-    keys: Sequence[bytes], packed: Mapping[bytes, bytes]
-) -> tuple[list[bytes], dict[int, int], int]:
-    """Lay out the nodes of sorted ``keys``: bytes, the root's children, and where they end."""
+    keys: Sequence[bytes], packed: Mapping[bytes, bytes], values: bytes
+) -> tuple[list[bytes], int, int]:
+    """Lay out the nodes of sorted ``keys`` below a root with ``values``.
+
+    Returns their bytes, the root's address and where they end.
+    """
     # One loop without calls: it runs for every alias and every symbol of a kernel.
     pieces: list[bytes] = []
     add = pieces.append
     position = HEADER_SIZE
-    # The branch nodes above the key at hand: how many bytes lead there, children's addresses by
-    # byte, values.
-    depth, children, own = 0, {}, b""  # type: int, dict[int, int], bytes
-    above: list[tuple[int, dict[int, int], bytes]] = []
+    # The branch nodes above the key at hand: how many bytes lead there, the byte and the address
+    # of each child, values. What is above the root takes its address in the end.
+    given: list[int] = []
+    addresses: list[int] = []
+    depth, own = 0, values
+    above: list[tuple[int, list[int], list[int], bytes]] = [(-1, [], [], b"")]
     for key, value, shared in zip(keys, map(packed.__getitem__, keys), _shared(keys), strict=True):
         if shared > depth:
-            above.append((depth, children, own))
-            depth, children, own = shared, {}, b""
+            above.append((depth, given, addresses, own))
+            depth, given, addresses, own = shared, [], [], b""
             if shared == len(key):
                 own = value
                 continue
+        given.append(key[depth])
         prefix = key[depth + 1 :]
         if prefix:
-            children[key[depth]] = position | _LEAF
-            add(prefix)
-            add(b"\0")
-            position += len(prefix) + 1
+            addresses.append(position | _LEAF)
+            node = prefix + b"\0" + value
         else:
-            children[key[depth]] = position | HAS_VALUES
-        add(value)
-        position += len(value)
+            addresses.append(position | HAS_VALUES)
+            node = value
+        add(node)
+        position += len(node)
         while depth > shared:
             outer = above.pop()
             if outer[0] < shared:
                 above.append(outer)
-                outer = (shared, {}, b"")
+                outer = (shared, [], [], b"")
+            if len(given) == 2:  # as most have
+                node = _PAIRS[given[1] - given[0]](*given, *addresses)
+            else:
+                node = _child_table(given, addresses)
             flags = HAS_CHILDREN
-            node = _child_table(children)
             if own:
                 flags |= HAS_VALUES
                 node += own
@@ -115,17 +121,16 @@ def _lay_out(
             if prefix:
                 flags |= HAS_PREFIX
                 node = prefix + b"\0" + node
-            depth, children, own = outer
-            children[key[depth]] = position | flags
+            depth, given, addresses, own = outer
+            given.append(key[depth])
+            addresses.append(position | flags)
             add(node)
             position += len(node)
-    return pieces, children, position
+    return pieces, addresses[0], position
 
 
 def _shared(keys: Sequence[bytes]) -> list[int]:
-    """Return for each key how many bytes it has in common with the next one; 0 for the last."""
-    if not keys:
-        return []
+    """Return for each key how many bytes it has in common with the next one; -1 for the last."""
     # As little-endian numbers, two keys first differ in the byte of their lowest unequal bit.
     number = int.from_bytes
     last = number(keys[0], "little")
@@ -133,18 +138,17 @@ def _shared(keys: Sequence[bytes]) -> list[int]:
         (((different := last ^ (last := number(key, "little"))) & -different).bit_length() - 1) >> 3
         for key in keys[1:]
     ]
-    shared.append(0)
+    shared.append(-1)
     return shared
 
 
-def _child_table(children: dict[int, int]) -> bytes:
+def _child_table(given: Sequence[int], addresses: Sequence[int]) -> bytes:
     """Return a node's first and last byte, and the addresses of all between (0 for none)."""
-    given = [*children]
     first, last = given[0], given[-1]
     size = last - first + 1
     if len(given) == size:
-        return _TABLES[size](first, last, *children.values())
-    addresses = [0] * size
-    for byte, address in children.items():
-        addresses[byte - first] = address
-    return _TABLES[size](first, last, *addresses)
+        return _TABLES[size](first, last, *addresses)
+    table = [0] * size
+    for byte, address in zip(given, addresses, strict=True):
+        table[byte - first] = address
+    return _TABLES[size](first, last, *table)
