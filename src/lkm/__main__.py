@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> int:
-    """Run the command line and return its exit status."""
+    """Run the command line and return its exit status, or leave with it at once."""
     from lkm.cli.main import run  # after the interpreter is up: keeps `import lkm` light
 
-    return run(sys.argv)
+    status = run(sys.argv)
+    if sys.modules.keys().isdisjoint(("atexit", "threading")):
+        # Nobody has asked for anything to be done in the end, so that the interpreter need not
+        # take itself apart, which takes it 2 ms.
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except OSError:
+            return status  # it will fail to flush them, too, and say so
+        os._exit(status)
+    return status
 
 
 if __name__ == "__main__":

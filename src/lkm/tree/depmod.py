@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from lkm.tree.depmod_cache import Cache, State
+from lkm.tree.depmod_listings import Listings
 from lkm.tree.depmod_request import INPUTS, OUTPUTS, PARTS, Outcome, Request
 from lkm.tree.depmod_rules import Rules, load_rules
 from lkm.tree.depmod_signature import file_signature, stat_all
@@ -57,7 +58,7 @@ def show_tree(request: Request, report: Report, progress: Progress) -> Iterator[
 
     messages: Messages = {}
     try:
-        _, found = _search(request, messages)
+        found = _search(request, _rules(request, messages), messages, None)
         ordered = in_order(request.directory, found, reporter(messages, "search"))
         texts = Update(request, messages, progress).texts(ordered)
         yield from (texts[name] for name in _SHOWN if name in texts)
@@ -90,17 +91,25 @@ def _index(
     if request.cache and not beyond:
         cache = Cache(request.cache, request.directory, request.output)
     old = cache.load_state() if cache else None
-    rules, found = _search(request, messages)
+    rules = _rules(request, messages)
+    circumstances = repr((rules, request.warn_twice, OUTPUTS))
+    listings = None
+    if old:
+        listings = Listings(old.listings if old.circumstances == circumstances else {})
+    found = _search(request, rules, messages, listings)
     paths = list(found.values())
     now = State(
-        circumstances=repr((rules, request.warn_twice, OUTPUTS)),
+        circumstances=circumstances,
         paths="".join([f"{path}\0" for path in paths]),
-        signatures=stat_all(request.directory, paths) if old else [],
+        signatures=stat_all(request.directory, paths, listings.signatures) if listings else [],
         files=files_now(request),
         messages={},
         facts=0,
+        listings=listings.now if listings else {},
     )
-    if old and now == old.replaced(messages={}, facts=0):
+    if old and now == old.replaced(messages={}, facts=0, listings=now.listings):
+        if cache and now.listings != old.listings:
+            cache.save_state(old.replaced(listings=now.listings))
         messages.clear()
         messages.update(old.messages)
         return Outcome(len(paths), 0, ())
@@ -113,13 +122,20 @@ def _index(
     )
 
 
-def _search(request: Request, messages: Messages) -> tuple[Rules, dict[str, str]]:
+def _rules(request: Request, messages: Messages) -> Rules:
+    if request.files:
+        return Rules()  # there is nothing to choose among
+    return load_rules(request.config, request.release, reporter(messages, "search"))
+
+
+def _search(
+    request: Request, rules: Rules, messages: Messages, listings: Listings | None
+) -> dict[str, str]:
+    """Return the modules: name → path."""
     if request.files:
         inside = f"{request.directory}/"
-        return Rules(), {module_name(p): p.removeprefix(inside) for p in request.files}
-    search = reporter(messages, "search")
-    rules = load_rules(request.config, request.release, search)
-    return rules, find_modules(request.directory, rules, search)
+        return {module_name(path): path.removeprefix(inside) for path in request.files}
+    return find_modules(request.directory, rules, reporter(messages, "search"), listings)
 
 
 def files_now(request: Request) -> tuple[Signature | None, ...]:

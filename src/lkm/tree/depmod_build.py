@@ -66,15 +66,15 @@ class Build:
     def alias_files(self, report: Report) -> Files:
         """Yield modules.alias and its trie."""
         yield "modules.alias", output.alias_text(self.names, self.facts.aliases)
-        names = output.Names(self.names)
-        trie = output.alias_trie(names, self.facts.aliases, report, warn=self._warn_twice)
+        values = output.name_values(self.names)
+        trie = output.alias_trie(values, self.facts.aliases, report, warn=self._warn_twice)
         yield "modules.alias.bin", trie
 
     def symbol_files(self, report: Report) -> Files:
         """Yield modules.symbols and its trie."""
         yield "modules.symbols", output.symbol_text(self.names, self._owners)
-        names = output.Names(self.names)
-        yield "modules.symbols.bin", output.symbol_trie(names, self._owners, report)
+        values = output.name_values(self.names)
+        yield "modules.symbols.bin", output.symbol_trie(values, self._owners, report)
 
     def builtin_files(self, report: Report) -> Files:
         """Yield the tries of the modules built into the kernel."""

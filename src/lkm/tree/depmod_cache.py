@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lkm.tree.depmod_facts import TreeFacts
+    from lkm.tree.depmod_listings import Listing
     from lkm.tree.depmod_signature import Signature
 
-_FORMAT = 3
+_FORMAT = 4
 _PLAIN = 2  # the format of marshal that does not look for objects met before: twice as fast
 _KEPT = 32  # trees; the ones not used for longest are forgotten
 _STATE, _FACTS = ".state", ".facts"
@@ -45,6 +46,8 @@ class State(Record):
     """What was reported, by the part of the work it belongs to."""
     facts: int
     """The number of the facts the files were made of."""
+    listings: dict[str, Listing]
+    """What directories hold that have not changed for a while, by path."""
 
 
 class Cache:

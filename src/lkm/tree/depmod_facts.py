@@ -25,19 +25,10 @@ _RECORD_NAME = 56  # bytes of a __versions record that hold the padded name
 class KnownSymbols:
     """The symbols modules export, numbered."""
 
-    def __init__(self, names: Iterable[bytes] = ()) -> None:
-        self.numbers: dict[bytes, int] = {}
+    def __init__(self, names: Iterable[bytes]) -> None:
+        """Number the distinct ``names``."""
+        self.numbers: dict[bytes, int] = dict(zip(names, count(), strict=False))
         self._padded: dict[bytes, int] = {}
-        self.add(names)
-
-    def add(self, names: Iterable[bytes]) -> None:
-        """Give the symbols not known yet the next numbers."""
-        numbers = self.numbers
-        new = dict.fromkeys(names)
-        for name in numbers and numbers.keys() & new.keys():
-            del new[name]
-        numbers.update(zip(new, count(len(numbers)), strict=False))
-        self._padded = {}
 
     def imported(self, versions: bytes, imports: bytes, *, few: bool = False) -> list[int]:
         """Return the numbers of the known among a module's imports, in their order.
@@ -108,7 +99,7 @@ class TreeFacts:
     def without_imports(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
         """Return the facts of a tree, all but the imports."""
         exports = b"".join([module[3] for module, _ in scanned])
-        facts = cls(KnownSymbols(exports.split(b"\0")[:-1]))
+        facts = cls(KnownSymbols(dict.fromkeys(exports.split(b"\0")[:-1])))
         facts.paths = list(paths)
         facts.signatures = [signature for _, signature in scanned]
         columns = map(list, zip(*[module for module, _ in scanned], strict=True))

@@ -7,9 +7,10 @@ the priority of its values.
 from __future__ import annotations
 
 import os
+from itertools import pairwise
 
 from lkm.tree.hash_order import SYMBOL_BUCKETS, in_hash_order
-from lkm.tree.index_writer import pack_several, pack_single, pack_value, trie
+from lkm.tree.index_writer import pack_all, pack_single, pack_value, sorted_trie
 from lkm.tree.names import module_name, normalize_alias
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -30,12 +31,9 @@ _LARGEST_BYTE = 0x7F
 _DEVICES = (b"char-major-", b"block-major-")
 
 
-class Names:
-    """The modules' names in order, and each as a value for a trie."""
-
-    def __init__(self, names: Sequence[bytes]) -> None:
-        self.names = names
-        self.packed = [pack_value(place, name) for place, name in enumerate(names)]
+def name_values(names: Sequence[bytes]) -> list[bytes]:
+    """Return what a trie's key holds that leads to one module, for each of them."""
+    return [pack_single(pack_value(place, name)) for place, name in enumerate(names)]
 
 
 def dependency_lines(paths: Sequence[bytes], needs: Sequence[Sequence[int]]) -> list[bytes]:
@@ -54,14 +52,8 @@ def dependency_text(lines: Sequence[bytes]) -> bytes:
 
 def dependency_trie(names: Sequence[bytes], lines: Sequence[bytes], report: Report) -> bytes:
     """Return modules.dep.bin."""
-    keys = _seven_bit(names, report)
-    return trie(
-        {
-            key: pack_single(pack_value(place, line))
-            for place, (key, line) in enumerate(zip(keys, lines, strict=True))
-            if key is not None
-        }
-    )
+    values = [pack_single(pack_value(place, line)) for place, line in enumerate(lines)]
+    return sorted_trie(*_merged(_seven_bit(names, report), values, None))
 
 
 def alias_text(names: Sequence[bytes], aliases: Strings) -> bytes:
@@ -74,17 +66,22 @@ def alias_text(names: Sequence[bytes], aliases: Strings) -> bytes:
     return b"".join(pieces)
 
 
-def alias_trie(modules: Names, aliases: Strings, report: Report, *, warn: bool = False) -> bytes:
-    """Return modules.alias.bin; with ``warn`` an alias a module has twice is reported."""
+def alias_trie(
+    modules: Sequence[bytes], aliases: Strings, report: Report, *, warn: bool = False
+) -> bytes:
+    """Return modules.alias.bin; with ``warn`` an alias a module has twice is reported.
+
+    ``modules`` are their ``name_values``.
+    """
     values: list[bytes] = []
     bracketed = []
-    for value, own in zip(modules.packed, aliases, strict=True):
+    for value, own in zip(modules, aliases, strict=True):
         if own:
             if b"[" in own or b"]" in own:
                 bracketed.append((len(values), own))
             values += [value] * own.count(b"\0")
     keys = _normal(b"".join(aliases), bracketed, report)
-    return trie(_merged(keys, values, report if warn else None))
+    return sorted_trie(*_merged(keys, values, report if warn else None))
 
 
 def _normal(
@@ -125,37 +122,49 @@ def _seven_bit(keys: Sequence[bytes | None], report: Report) -> list[bytes | Non
 
 def _merged(
     keys: Sequence[bytes | None], values: Sequence[bytes], report: Report | None
-) -> dict[bytes, bytes]:
-    """Return each key with its values, which are in the order of their priority."""
-    single = {value: pack_single(value) for value in dict.fromkeys(values)}
-    merged = dict(zip(keys, map(single.__getitem__, values), strict=True))
-    if len(merged) < len(keys):
-        several: dict[bytes | None, list[bytes]] = {key: [] for key in _repeated(keys)}
-        for key, value in zip(keys, values, strict=True):
-            if key in several:
-                several[key].append(value)
-        for key, own in several.items():
-            if key is not None:
-                merged[key] = pack_several(own)
-                if report:
-                    _report_twice(key, own, report)
-    merged.pop(None, None)
-    return merged  # type: ignore[return-value]
+) -> tuple[list[bytes], list[bytes]]:
+    """Return the distinct keys, sorted, and what each holds.
+
+    ``values``, one for each of ``keys``, are in the order of their priority; what belongs to no
+    key is left out.
+    """
+    if None in keys:
+        values = [value for key, value in zip(keys, values, strict=True) if key is not None]
+    given = [key for key in keys if key is not None]
+    order = sorted(range(len(given)), key=given.__getitem__)
+    ordered = [given[place] for place in order]
+    held = [values[place] for place in order]
+    runs = _runs(ordered)
+    if report:
+        for begin, end in sorted(runs, key=lambda run: order[run[0] + 1]):
+            _report_twice(ordered[begin], held[begin:end], report)
+    distinct: list[bytes] = []
+    merged: list[bytes] = []
+    done = 0
+    for begin, end in runs:
+        distinct += ordered[done : begin + 1]
+        merged += held[done:begin]
+        merged.append(pack_all(held[begin:end]))
+        done = end
+    return distinct + ordered[done:], merged + held[done:]
 
 
-def _repeated(keys: Sequence[bytes | None]) -> Iterator[bytes | None]:
-    seen = set()
-    for key in keys:
-        if key in seen:
-            yield key
-        else:
-            seen.add(key)
+def _runs(ordered: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Return where, from and to, the same key stands more than once."""
+    runs: list[tuple[int, int]] = []
+    for place, (key, after) in enumerate(pairwise(ordered)):
+        if key == after:
+            if runs and runs[-1][1] == place + 1:
+                runs[-1] = (runs[-1][0], place + 2)
+            else:
+                runs.append((place, place + 2))
+    return runs
 
 
 def _report_twice(key: bytes, values: Sequence[bytes], report: Report) -> None:
     for place, value in enumerate(values):
         if value in values[:place]:
-            name = os.fsdecode(value[4:-1])
+            name = os.fsdecode(value[8:-1])
             report("WARNING", f"duplicate module alias:\n{os.fsdecode(key)} {name}")
 
 
@@ -189,14 +198,14 @@ def symbol_text(names: Sequence[bytes], owners: Mapping[bytes, int]) -> bytes:
     return _SYMBOL_HEADER + b"".join(lines)
 
 
-def symbol_trie(modules: Names, owners: Mapping[bytes, int], report: Report) -> bytes:
-    """Return modules.symbols.bin."""
-    values = [pack_single(value) for value in modules.packed]
-    packed = {b"symbol:" + symbol: values[owner] for symbol, owner in owners.items()}
-    if not b"".join(owners).isascii():
-        checked = _seven_bit(list(packed), report)
-        packed = {key: packed[key] for key in checked if key is not None}
-    return trie(packed)
+def symbol_trie(modules: Sequence[bytes], owners: Mapping[bytes, int], report: Report) -> bytes:
+    """Return modules.symbols.bin; ``modules`` are their ``name_values``."""
+    symbols = sorted(owners)
+    if not b"".join(symbols).isascii():
+        _seven_bit([b"symbol:" + symbol for symbol in owners], report)
+        symbols = [symbol for symbol in symbols if symbol.isascii()]
+    values = [modules[owners[symbol]] for symbol in symbols]
+    return sorted_trie([b"symbol:" + symbol for symbol in symbols], values)
 
 
 def builtin_trie(data: bytes, report: Report) -> bytes:
@@ -209,7 +218,7 @@ def builtin_trie(data: bytes, report: Report) -> bytes:
         else:
             report("ERROR", f"Invalid modules.builtin line: {os.fsdecode(line)}")
     keys = _seven_bit(names, report)
-    return trie(_merged(keys, [pack_value(0, b"")] * len(keys), None))
+    return sorted_trie(*_merged(keys, [pack_single(pack_value(0, b""))] * len(keys), None))
 
 
 def builtin_alias_trie(data: bytes, report: Report) -> bytes:
@@ -219,7 +228,8 @@ def builtin_alias_trie(data: bytes, report: Report) -> bytes:
     pairs.reverse()
     joined = b"".join([alias + b"\0" for _, alias in pairs])
     keys = _normal(joined, [(0, joined)], report)
-    return trie(_merged(keys, [pack_value(0, module) for module, _ in pairs], None))
+    values = [pack_single(pack_value(0, module)) for module, _ in pairs]
+    return sorted_trie(*_merged(keys, values, None))
 
 
 def _builtin_aliases(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -240,7 +250,7 @@ def devname_text(names: Sequence[bytes], aliases: Strings, report: Report) -> by
     """Return modules.devname; empty when no module has a device node to create."""
     lines = []
     for name, own in zip(names, aliases, strict=True):
-        if b"devname:" not in own:
+        if own.rfind(b"devname:") < 0:  # quicker than from the front
             continue
         several = own.split(b"\0")
         if any(alias.startswith(b"devname:") for alias in several):

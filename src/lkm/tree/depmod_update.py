@@ -27,13 +27,15 @@ if TYPE_CHECKING:
 class _Gathered(Record):
     """The facts, how many modules were read for them, and the parts that need not be written.
 
-    And a process that is already putting those of ``APART``, if there is one.
+    And a process that is already putting those of ``APART``, if there is one, and what keeps the
+    facts, unless that process does it.
     """
 
     facts: TreeFacts
     read: int
     keep: frozenset[str]
     partner: Forked | None
+    save: Callable[[], int] | None
 
 
 class Update:
@@ -93,21 +95,16 @@ class Update:
                 gathered.partner.finish()
 
     def _put(self, folder: IndexFolder, gathered: _Gathered, now: State) -> Outcome:
-        facts, read, keep, partner = gathered
+        facts, read, keep, partner, save = gathered
         self._report_problems(facts)
         build = self._build(facts)
         self._left_over.append(build)
-        number = 0
-
-        def save_facts() -> None:
-            nonlocal number
-            number = self._cache.save_facts(facts) if self._cache else 0
-
         parts = [part for part in PARTS if part not in keep]
         try:
-            self._messages |= put_together(folder, build, parts, partner, save_facts)
+            messages, number = put_together(folder, build, parts, partner, save)
         except CycleError as error:
             return Outcome(len(facts.paths), read, (), self._report_cycles(build, error))
+        self._messages |= messages
         if self._old:
             self._messages |= {part: self._old.messages[part] for part in keep}
         written = folder.commit(partner and partner.answers)
@@ -118,13 +115,16 @@ class Update:
         loaded = self._cache.load_facts() if self._cache and self._old else None
         if loaded and self._old:
             number, old = loaded
+            self._left_over.append(old)
             update = self._updated(old, ordered, now)
             if update:
                 facts, read = update
                 intact = self._old.facts == number and self._old.files == now.files
                 same = intact and self._old.circumstances == now.circumstances
                 keep = _kept(old, facts) if same else frozenset()
-                return _Gathered(facts, read, keep, self._partner(folder, facts, keep))
+                partner = self._partner(folder, facts, keep)
+                save = None if partner else self._saver(facts)
+                return _Gathered(facts, read, keep, partner, save)
         if self._plain():
             request = self._request
             facts, partner = gather(
@@ -136,7 +136,8 @@ class Update:
             )
         else:
             facts, partner = self._read_all(ordered), None
-        return _Gathered(facts, len(ordered), frozenset(), partner)
+        # A partner that helped with reading does not know all imports.
+        return _Gathered(facts, len(ordered), frozenset(), partner, self._saver(facts))
 
     def _partner(
         self, folder: IndexFolder, facts: TreeFacts, keep: frozenset[str]
@@ -144,7 +145,13 @@ class Update:
         apart = [part for part in APART if part not in keep]
         if self._workers(()) < 2 or not apart:
             return None
-        return Forked(lambda receive: put_apart(folder, self._build(facts), apart, receive))
+        build, save = self._build(facts), self._saver(facts)
+        return Forked(lambda receive: put_apart(folder, build, apart, receive, save))
+
+    def _saver(self, facts: TreeFacts) -> Callable[[], int]:
+        """Return what keeps ``facts`` for the next run, and returns the number they got."""
+        cache = self._cache
+        return lambda: cache.save_facts(facts) if cache else 0
 
     def _workers(self, ordered: Sequence[str]) -> int:
         """Return how many processes pay: sharing plain modules costs more than it saves then."""
@@ -195,13 +202,9 @@ class Update:
         """Return the facts of before with what has changed read; ``None`` if all must be."""
         request = self._request
         paths = now.paths.split("\0")[:-1]
-        signatures = dict(zip(paths, now.signatures, strict=True))
-        places = {path: place for place, path in enumerate(old.paths)}
-        changed = [
-            path
-            for path in ordered
-            if (place := places.get(path)) is None or old.signatures[place] != signatures[path]
-        ]
+        found = dict(zip(paths, now.signatures, strict=True))
+        before = dict(zip(old.paths, old.signatures, strict=True))
+        changed = [path for path in ordered if before.get(path) != found[path]]
         if 2 * len(changed) > len(ordered):
             return None
         scanned = scan_all(request.directory, changed, self._progress)
@@ -214,11 +217,13 @@ class Update:
     def _save_state(self, now: State, facts: TreeFacts, number: int) -> None:
         if not self._cache:
             return
-        signatures = dict(zip(facts.paths, facts.signatures, strict=True))
-        in_walk_order = [signatures[path] for path in now.paths.split("\0")[:-1]]
+        signatures = now.signatures
+        if not signatures:
+            read = dict(zip(facts.paths, facts.signatures, strict=True))
+            signatures = [read[path] for path in now.paths.split("\0")[:-1]]
         self._cache.save_state(
             now.replaced(
-                signatures=in_walk_order,
+                signatures=signatures,
                 files=files_now(self._request),
                 messages=self._messages,
                 facts=number,

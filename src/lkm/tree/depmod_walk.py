@@ -15,23 +15,27 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lkm.tree.depmod_listings import Listings
     from lkm.tree.depmod_rules import Report
 
 _NEVER = frozenset({"build", "source"})
 _LONGEST_LINE = 4095  # kmod reads lines into a buffer of PATH_MAX bytes
 
 
-def find_modules(directory: str, rules: Rules, report: Report) -> dict[str, str]:
+def find_modules(
+    directory: str, rules: Rules, report: Report, listings: Listings | None = None
+) -> dict[str, str]:
     """Return the modules below ``directory`` and depmod.d's external ones: name → path.
 
-    Paths inside are relative, others absolute. Raises ``OSError`` when ``directory`` cannot be
+    Paths inside are relative, others absolute. With ``listings`` of a walk by the same rules, only
+    directories that have changed since are listed. Raises ``OSError`` when ``directory`` cannot be
     listed.
     """
     found: dict[str, str] = {}
     os.stat(directory)
     for folder in (directory, *rules.externals):
         inside = folder == directory
-        for relative in _module_files(folder, rules, report):
+        for relative in _module_files(folder, rules, report, listings):
             path = relative if inside else _relative(f"{folder}/{relative}", directory)
             name = module_name(path)
             old = found.setdefault(name, path)
@@ -49,39 +53,92 @@ def _relative(path: str, directory: str) -> str:
     return path.removeprefix(f"{directory}/") if path[0] == "/" else path
 
 
-def _module_files(folder: str, rules: Rules, report: Report) -> Iterator[str]:
+def _module_files(
+    folder: str, rules: Rules, report: Report, listings: Listings | None
+) -> Iterator[str]:
     """Yield the module files below ``folder`` in the order of its directories' entries."""
-    excluded = _NEVER.union(rules.excludes)
-    stack = [("", _entries(folder, report))]
+    listed = _Listed(folder, rules, report, listings)
+    stack = [("", listed.names(""))]
     while stack:
-        prefix, entries = stack[-1]
-        for entry in entries:
-            name = entry.name
-            if name in excluded:
-                continue
-            if name.endswith(EXTENSIONS) and entry.is_file():
-                if name[0] != "." or name not in EXTENSIONS:
-                    yield prefix + name
-            elif entry.is_dir():
-                if entry.is_symlink() and _circular(folder, prefix, entry.path):
-                    report("ERROR", f"{entry.path} leads back to a directory above it")
-                    continue
-                stack.append((f"{prefix}{name}/", _entries(entry.path, report)))
+        prefix, names = stack[-1]
+        for name in names:
+            if name[-1] != "/":
+                yield prefix + name
+            else:
+                stack.append((prefix + name, listed.names(prefix + name)))
                 break
-            elif not entry.is_file():
-                _report_odd(entry, report)
         else:
             stack.pop()
 
 
-def _entries(folder: str, report: Report) -> Iterator[os.DirEntry[str]]:
+class _Listed:
+    """The directories below ``folder``, listed one by one."""
+
+    def __init__(
+        self, folder: str, rules: Rules, report: Report, listings: Listings | None
+    ) -> None:
+        self._folder = folder
+        self._excluded = _NEVER.union(rules.excludes)
+        self._report = report
+        self._listings = listings
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Return the names of the modules and, with a ``/`` after them, directories in one.
+
+        ``prefix`` is the directory's path and a ``/``; empty for the folder itself.
+        """
+        path = f"{self._folder}/{prefix}"[:-1]
+        if not self._listings:
+            return self._found(path, prefix, None)
+        known = self._listings.names(path)
+        return self._noted(self._listings, path, prefix) if known is None else iter(known)
+
+    def _noted(self, listings: Listings, path: str, prefix: str) -> Iterator[str]:
+        """Yield what is found and let it be kept, where nothing but the directory decides it."""
+        names = []
+        others: list[str] = []
+        for name in self._found(path, prefix, others):
+            names.append(name)
+            yield name
+        if not others:
+            listings.keep(path, names)
+
+    def _found(self, path: str, prefix: str, others: list[str] | None) -> Iterator[str]:
+        """Yield the names; those that depend on more than this directory are put in ``others``."""
+        excluded = self._excluded
+        entries = _entries(path, self._report)
+        if entries is None:
+            if others is not None:
+                others.append(path)
+            return
+        for entry in entries:
+            name = entry.name
+            if name in excluded:
+                continue
+            if others is not None and entry.is_symlink():
+                others.append(name)
+            if name.endswith(EXTENSIONS) and entry.is_file():
+                if name[0] != "." or name not in EXTENSIONS:
+                    yield name
+            elif entry.is_dir():
+                if entry.is_symlink() and _circular(self._folder, prefix, entry.path):
+                    self._report("ERROR", f"{entry.path} leads back to a directory above it")
+                    continue
+                yield f"{name}/"
+            elif not entry.is_file():
+                if others is not None:
+                    others.append(name)
+                _report_odd(entry, self._report)
+
+
+def _entries(folder: str, report: Report) -> list[os.DirEntry[str]] | None:
     # All at once: an open directory for each level could be more than a process may have.
     try:
         with os.scandir(folder) as entries:
-            return iter(list(entries))
+            return list(entries)
     except OSError as error:
         report("ERROR", f"could not open directory {folder}: {error.strerror}")
-        return iter(())
+        return None
 
 
 def _circular(folder: str, prefix: str, path: str) -> bool:
@@ -114,7 +171,12 @@ def in_order(directory: str, found: dict[str, str], report: Report) -> list[str]
     rest = found
     ordered: list[str] = []
     if listed:
-        by_line = {_line_of(name, path): path for name, path in found.items() if path[0] != "/"}
+        # A line is a module's path, as if it were not packed.
+        by_line = {
+            path[: path.rfind("/") + 1 + len(name) + len(".ko")]: path
+            for name, path in found.items()
+            if path[0] != "/"
+        }
         # Of a line that is there twice the last one counts.
         lines = list(dict.fromkeys(reversed([line for line in listed if line in by_line])))
         ordered = [by_line[line] for line in reversed(lines)]
@@ -128,12 +190,6 @@ def in_order(directory: str, found: dict[str, str], report: Report) -> list[str]
     return ordered + [by_name[name] for name in in_hash_order(by_name, MODULE_BUCKETS)]
 
 
-def _line_of(name: str, path: str) -> str:
-    """Return the line of modules.order for a module: its path, as if it were not packed."""
-    begin = path.rfind("/") + 1
-    return path[: begin + len(name) + len(".ko")]
-
-
 def _listed(directory: str, report: Report) -> list[str]:
     path = f"{directory}/modules.order"
     try:
@@ -143,8 +199,9 @@ def _listed(directory: str, report: Report) -> list[str]:
         report("WARNING", f"could not open modules.order at {directory}: {error.strerror}")
         return []
     lines = data.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if len(line) >= _LONGEST_LINE or (number == len(lines) and line):
-            report("ERROR", f"{path}:{number} corrupted line misses '\\n'")
-            return []
+    sizes = list(map(len, lines))
+    if max(sizes) >= _LONGEST_LINE or sizes[-1]:
+        number = next((n for n, size in enumerate(sizes, 1) if size >= _LONGEST_LINE), len(sizes))
+        report("ERROR", f"{path}:{number} corrupted line misses '\\n'")
+        return []
     return os.fsdecode(data).split("\n")

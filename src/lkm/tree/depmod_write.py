@@ -33,10 +33,18 @@ def put_parts(folder: IndexFolder, build: Build, parts: Collection[str]) -> Mess
 
 
 def put_apart(
-    folder: IndexFolder, build: Build, parts: Collection[str], receive: Receive
+    folder: IndexFolder,
+    build: Build,
+    parts: Collection[str],
+    receive: Receive,
+    save: Callable[[], int] | None = None,
 ) -> Iterator[Any]:
-    """Put the files of ``parts`` in a process of its own, and then rename all for its parent."""
-    yield put_parts(folder, build, parts), folder.written
+    """Put the files of ``parts`` in a process of its own, and then rename all for its parent.
+
+    In between it calls ``save``, if given, whose result its parent gets.
+    """
+    messages = put_parts(folder, build, parts)
+    yield messages, folder.written, save() if save else 0
     folder.take_places(receive())
     yield True
 
@@ -46,27 +54,25 @@ def put_together(
     build: Build,
     parts: Collection[str],
     partner: Forked | None,
-    meanwhile: Callable[[], None],
-) -> Messages:
-    """Put the files of ``parts`` as ``put_parts`` does; also runs ``meanwhile``.
+    save: Callable[[], int] | None,
+) -> tuple[Messages, int]:
+    """Put the files of ``parts`` as ``put_parts`` does; returns what ``save`` does, too.
 
-    Those of them in ``APART`` are what ``partner`` is putting, if there is one.
+    Those of them in ``APART`` are what ``partner``, if there is one, is putting with
+    ``put_apart``; with no ``save`` here it is done there.
     """
     if partner is None:
-        messages = put_parts(folder, build, parts)
-        meanwhile()
-        return messages
+        return put_parts(folder, build, parts), save() if save else 0
     apart = [part for part in parts if part in APART]
     folder.expect(*(name for part in apart for name in PARTS[part]))
     try:
         messages = put_parts(folder, build, [part for part in parts if part not in apart])
-        meanwhile()
+        number = save() if save else 0
     finally:
         answer = partner.result()
     if answer is None:
         # It died: of what, doing it here will tell.
-        return messages | put_parts(folder, build, apart)
-    theirs, written = answer
+        return messages | put_parts(folder, build, apart), number
+    theirs, written, saved = answer
     folder.accept(written)
-    messages |= theirs
-    return messages
+    return messages | theirs, number or saved

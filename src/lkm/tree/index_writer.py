@@ -50,16 +50,26 @@ def pack_several(packed: Iterable[bytes]) -> bytes:
     return _word(len(several)) + b"".join(several)
 
 
+def pack_all(singles: Iterable[bytes]) -> bytes:
+    """Return what a key holds that has all the values ``singles``, of ``pack_single``, hold."""
+    return pack_several([single[len(_ONE) :] for single in singles])
+
+
 def trie(packed: Mapping[bytes, bytes]) -> bytes:
-    """Return the index file of ``packed``: distinct 7-bit keys → count and values.
+    """Return the index file of ``packed``, as ``sorted_trie`` does."""
+    keys = sorted(packed)
+    return sorted_trie(keys, [packed[key] for key in keys])
+
+
+def sorted_trie(keys: Sequence[bytes], packed: Sequence[bytes]) -> bytes:
+    """Return the index file of sorted, distinct, 7-bit ``keys``: ``packed`` is what each holds.
 
     Raises ``UnsupportedError`` when it would be larger than the format's addresses reach.
     """
-    keys = sorted(packed)
     values = b""
     if keys and not keys[0]:
-        values = packed[b""]
-        del keys[0]
+        values = packed[0]
+        keys, packed = keys[1:], packed[1:]
     if keys:
         pieces, root, end = _lay_out(keys, packed, values)
     else:
@@ -71,7 +81,7 @@ def trie(packed: Mapping[bytes, bytes]) -> bytes:
 
 
 def _lay_out(
-    keys: Sequence[bytes], packed: Mapping[bytes, bytes], values: bytes
+    keys: Sequence[bytes], packed: Sequence[bytes], values: bytes
 ) -> tuple[list[bytes], int, int]:
     """Lay out the nodes of sorted ``keys`` below a root with ``values``.
 
@@ -87,7 +97,7 @@ def _lay_out(
     addresses: list[int] = []
     depth, own = 0, values
     above: list[tuple[int, list[int], list[int], bytes]] = [(-1, [], [], b"")]
-    for key, value, shared in zip(keys, map(packed.__getitem__, keys), _shared(keys), strict=True):
+    for key, value, shared in zip(keys, packed, _shared(keys), strict=True):
         if shared > depth:
             above.append((depth, given, addresses, own))
             depth, given, addresses, own = shared, [], [], b""

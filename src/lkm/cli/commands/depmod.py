@@ -158,6 +158,8 @@ def _carry_out(order: Order, parsed: Parsed, report: Report, verbose: int) -> in
                 sys.stdout.buffer.write(text)
             return 0
         outcome = index(order, report, line, explain)
+    except BrokenPipeError:
+        raise  # whoever was shown the files has seen enough
     except OSError as error:
         _report_failure(order, error, report)
         return 1
