@@ -3,18 +3,22 @@
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lkm.tree import depmod_listings
 from lkm.tree.depmod import index_tree
 from lkm.tree.depmod_request import OUTPUTS, Outcome, Request
 from tests.support.kernels import KernelFiles
 from tests.support.trees import INPUTS, kmod_depmod, outputs
 
 RELEASE = "6.1.0"
+SETTLED = 0.02  # seconds; two ticks of the slowest clock of a kernel
 # With dependencies among them, aliases, exports, and modules that are needed by many.
 SOURCES = (
     "kernel/drivers/usb/serial/usbserial.ko",
@@ -85,6 +89,9 @@ steps = st.one_of(
     st.tuples(st.just("remove"), places),
     st.tuples(st.just("touch"), places),
     st.tuples(st.just("damage"), places),
+    st.tuples(st.just("link"), places),
+    st.tuples(st.just("aside"), st.booleans()),
+    st.tuples(st.just("away")),
     st.tuples(st.just("order"), st.integers(0, 2)),
     st.tuples(st.just("lose"), st.sampled_from(OUTPUTS)),
 )
@@ -102,6 +109,20 @@ def take(tree: Tree, step: tuple[object, ...]) -> None:
         case "damage", int(place) if tree.place(place).exists():
             tree.place(place).write_bytes(b"\x7fELF\x02\x01 no more than this")
             tree.touch(place)
+        case "link", int(place):  # to what may come and go without a change of the directory
+            tree.remove(place)
+            tree.place(place).parent.mkdir(parents=True, exist_ok=True)
+            tree.place(place).symlink_to(tree.root / "aside.ko")
+        case "aside", True:
+            shutil.copy(tree.sources[0], tree.root / "aside.ko")
+        case "aside", False:
+            (tree.root / "aside.ko").unlink(missing_ok=True)
+        case ("away",):
+            here, away = tree.folder / "kernel/drivers/net", tree.root / "net"
+            if away.exists() and not here.exists():
+                away.rename(here)
+            elif here.exists() and not away.exists():
+                here.rename(away)
         case "order", int(part):
             lines = (tree.folder / "modules.order").read_text().splitlines(keepends=True)
             (tree.folder / "modules.order").write_text("".join(lines[part:] + lines[:part]))
@@ -114,18 +135,60 @@ def take(tree: Tree, step: tuple[object, ...]) -> None:
 )
 @given(rounds)
 def test_as_a_full_run(kernel: KernelFiles, several: list[list[tuple[object, ...]]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(depmod_listings, "_SETTLED", SETTLED * 1_000_000_000),
+    ):
         tree = Tree(kernel, Path(folder))
         tree.index()
         for changes in several:
             for step in changes:
                 take(tree, step)
+            time.sleep(SETTLED)
             tree.index()
             incremental = outputs(tree.folder)
             for name in OUTPUTS:
                 (tree.folder / name).unlink(missing_ok=True)
             tree.index(cached=False)
             assert incremental == outputs(tree.folder)
+
+
+def test_only_what_has_changed_is_listed(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depmod_listings, "_SETTLED", SETTLED * 1_000_000_000)
+    listed: list[str] = []
+    scandir = os.scandir
+
+    def noted(path: str) -> object:
+        listed.append(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noted)
+    tree.index()
+    time.sleep(SETTLED)
+    for _ in range(2):
+        everything, listed[:] = list(listed), []
+        assert tree.index().read == 0
+    # Only the directory with the index files in it has changed since.
+    assert len(everything) > 5
+    assert listed in ([], [str(tree.folder)])
+    tree.add(len(SOURCES), 1)
+    listed.clear()
+    assert tree.index().read == 1
+    assert {Path(path).name for path in listed} <= {RELEASE, "updates"}
+
+
+@pytest.mark.parametrize("there_first", [True, False])
+def test_what_a_link_leads_to_comes_and_goes(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, there_first: bool
+) -> None:
+    monkeypatch.setattr(depmod_listings, "_SETTLED", SETTLED * 1_000_000_000)
+    take(tree, ("aside", there_first))
+    take(tree, ("link", 1))
+    for _ in range(3):
+        time.sleep(SETTLED)
+        before = tree.index().modules
+    take(tree, ("aside", not there_first))
+    assert tree.index().modules == before + (-1 if there_first else 1)
 
 
 def test_full_runs_are_kmods(tree: Tree) -> None:
