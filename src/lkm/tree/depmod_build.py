@@ -44,7 +44,8 @@ class Build:
         make = {
             "dependencies": self.dependency_files,
             "aliases": self.alias_files,
-            "symbols": self.symbol_files,
+            "symbols": self.symbol_file,
+            "symbol trie": self.symbol_trie_file,
             "builtin": self.builtin_files,
             "small": self.small_files,
         }[part]
@@ -70,9 +71,12 @@ class Build:
         trie = output.alias_trie(values, self.facts.aliases, report, warn=self._warn_twice)
         yield "modules.alias.bin", trie
 
-    def symbol_files(self, report: Report) -> Files:
-        """Yield modules.symbols and its trie."""
+    def symbol_file(self, report: Report) -> Files:
+        """Yield modules.symbols."""
         yield "modules.symbols", output.symbol_text(self.names, self._owners)
+
+    def symbol_trie_file(self, report: Report) -> Files:
+        """Yield the trie of modules.symbols."""
         values = output.name_values(self.names)
         yield "modules.symbols.bin", output.symbol_trie(values, self._owners, report)
 

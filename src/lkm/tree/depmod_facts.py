@@ -7,7 +7,7 @@ facts were gathered. A symbol that no module ever exported cannot make a depende
 from __future__ import annotations
 
 import os
-from itertools import chain, count, islice, repeat
+from itertools import chain, count, repeat
 
 from lkm.tree.depmod_scan import ended, iterate_versions, undefined_names
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_order import Dependencies
     from lkm.tree.depmod_scan import Scanned
     from lkm.tree.depmod_signature import Signature
+
+    Strings = tuple[list[bytes], list[bytes], list[bytes], list[bytes]]
 
 _RECORD_NAME = 56  # bytes of a __versions record that hold the padded name
 
@@ -49,6 +51,16 @@ class KnownSymbols:
         """Return the numbers of the known among ``names``, in their order."""
         numbers = self.numbers
         return [numbers[name] for name in names if name in numbers]
+
+
+def strings_of(scanned: Sequence[Scanned]) -> Strings:
+    """Return the ``strings`` of the facts of these modules."""
+    return (
+        [module[0] for module, _ in scanned],
+        [module[1] for module, _ in scanned],
+        [module[2] for module, _ in scanned],
+        [module[3] for module, _ in scanned],
+    )
 
 
 _COLUMNS = ("aliases", "exports", "imports", "problems", "signatures", "softdeps", "weakdeps")
@@ -89,24 +101,32 @@ class TreeFacts:
     @classmethod
     def gathered(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
         """Return the facts of a tree all of whose modules were read."""
-        facts = cls.without_imports(paths, scanned)
-        known = facts.known
-        facts.imports = [known.imported(module[4], module[5]) for module, _ in scanned]
+        exports = b"".join([module[3] for module, _ in scanned])
+        facts = cls(KnownSymbols(dict.fromkeys(exports.split(b"\0")[:-1])))
+        facts.paths = list(paths)
+        facts.strings = strings_of(scanned)
+        facts.signatures = [signature for _, signature in scanned]
+        facts.problems = [module[6] for module, _ in scanned]
+        facts.imports = [facts.known.imported(module[4], module[5]) for module, _ in scanned]
         facts.exact = bytearray([not module[4] for module, _ in scanned])
         return facts
 
     @classmethod
-    def without_imports(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
-        """Return the facts of a tree, all but the imports."""
-        exports = b"".join([module[3] for module, _ in scanned])
-        facts = cls(KnownSymbols(dict.fromkeys(exports.split(b"\0")[:-1])))
+    def told(cls, paths: Sequence[str], strings: Strings) -> TreeFacts:
+        """Return what these ``strings`` tell of a tree's modules, and no more."""
+        facts = cls(KnownSymbols(()))
         facts.paths = list(paths)
-        facts.signatures = [signature for _, signature in scanned]
-        columns = map(list, zip(*[module for module, _ in scanned], strict=True))
-        if scanned:
-            facts.aliases, facts.softdeps, facts.weakdeps, facts.exports = islice(columns, 4)
-            facts.problems = [module[6] for module, _ in scanned]
+        facts.strings = strings
         return facts
+
+    @property
+    def strings(self) -> Strings:
+        """What can be told of a module by itself: aliases, softdeps, weakdeps, exports."""
+        return self.aliases, self.softdeps, self.weakdeps, self.exports
+
+    @strings.setter
+    def strings(self, strings: Strings) -> None:
+        self.aliases, self.softdeps, self.weakdeps, self.exports = strings
 
     @classmethod
     def changed(cls, old: TreeFacts, paths: Sequence[str], new: Mapping[str, Scanned]) -> TreeFacts:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 PARTS = {
     "dependencies": ("modules.dep", "modules.dep.bin"),
     "aliases": ("modules.alias", "modules.alias.bin"),
-    "symbols": ("modules.symbols", "modules.symbols.bin"),
+    "symbols": ("modules.symbols",),
+    "symbol trie": ("modules.symbols.bin",),
     "builtin": ("modules.builtin.bin", "modules.builtin.alias.bin"),
     "small": ("modules.softdep", "modules.weakdep", "modules.devname"),
 }

@@ -12,7 +12,7 @@ from lkm.tree.depmod_gather import gather, scan_all
 from lkm.tree.depmod_order import CycleError
 from lkm.tree.depmod_request import PARTS, Outcome
 from lkm.tree.depmod_workers import Forked
-from lkm.tree.depmod_write import APART, put_apart, put_together
+from lkm.tree.depmod_write import APART, UPDATED_APART, Partner, put_apart, put_together
 from lkm.tree.index_folder import IndexFolder
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -34,7 +34,7 @@ class _Gathered(Record):
     facts: TreeFacts
     read: int
     keep: frozenset[str]
-    partner: Forked | None
+    partner: Partner | None
     save: Callable[[], int] | None
 
 
@@ -78,7 +78,7 @@ class Update:
             return {
                 name: data
                 for part in PARTS
-                if part != "builtin"
+                if part not in ("builtin", "symbol trie")
                 for name, data in build.texts(part, reporter(self._messages, part))
             }
         except CycleError as error:
@@ -92,7 +92,7 @@ class Update:
             return self._put(folder, gathered, now)
         finally:
             if gathered.partner:
-                gathered.partner.finish()
+                gathered.partner.process.finish()
 
     def _put(self, folder: IndexFolder, gathered: _Gathered, now: State) -> Outcome:
         facts, read, keep, partner, save = gathered
@@ -107,7 +107,7 @@ class Update:
         self._messages |= messages
         if self._old:
             self._messages |= {part: self._old.messages[part] for part in keep}
-        written = folder.commit(partner and partner.answers)
+        written = folder.commit(partner and partner.process.answers)
         self._save_state(now, facts, number)
         return Outcome(len(facts.paths), read, written)
 
@@ -125,28 +125,33 @@ class Update:
                 partner = self._partner(folder, facts, keep)
                 save = None if partner else self._saver(facts)
                 return _Gathered(facts, read, keep, partner, save)
+        partner = None
         if self._plain():
             request = self._request
-            facts, partner = gather(
+            facts, process = gather(
                 request.directory,
                 ordered,
                 self._workers(ordered),
                 self._progress,
-                lambda facts, receive: put_apart(folder, self._build(facts), APART, receive),
+                lambda strings, receive: put_apart(
+                    folder, self._build(TreeFacts.told(ordered, strings)), APART, receive
+                ),
             )
+            partner = Partner(process, APART) if process else None
         else:
-            facts, partner = self._read_all(ordered), None
-        # A partner that helped with reading does not know all imports.
+            facts = self._read_all(ordered)
+        # A partner that helped with reading does not know the imports.
         return _Gathered(facts, len(ordered), frozenset(), partner, self._saver(facts))
 
     def _partner(
         self, folder: IndexFolder, facts: TreeFacts, keep: frozenset[str]
-    ) -> Forked | None:
-        apart = [part for part in APART if part not in keep]
+    ) -> Partner | None:
+        apart = tuple(part for part in UPDATED_APART if part not in keep)
         if self._workers(()) < 2 or not apart:
             return None
         build, save = self._build(facts), self._saver(facts)
-        return Forked(lambda receive: put_apart(folder, build, apart, receive, save))
+        process = Forked(lambda receive: put_apart(folder, build, apart, receive, save))
+        return Partner(process, apart)
 
     def _saver(self, facts: TreeFacts) -> Callable[[], int]:
         """Return what keeps ``facts`` for the next run, and returns the number they got."""
@@ -255,7 +260,7 @@ def _kept(old: TreeFacts, new: TreeFacts) -> frozenset[str]:
     if _placed(old.paths, old.aliases) == _placed(new.paths, new.aliases):
         keep.add("aliases")
     if _placed(old.paths, old.exports) == _placed(new.paths, new.exports):
-        keep.add("symbols")
+        keep |= {"symbols", "symbol trie"}
     return frozenset(keep)
 
 

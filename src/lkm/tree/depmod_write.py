@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lkm.record import Record
 from lkm.tree.depmod_request import PARTS
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -14,8 +15,17 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_workers import Forked, Receive
     from lkm.tree.index_folder import IndexFolder
 
-APART = ("aliases", "builtin", "small")
-"""The parts another process makes; the first of them takes nearly as long as all the rest."""
+APART = ("aliases", "symbol trie", "builtin", "small")
+"""The parts another process makes while this one still has to find who needs whom."""
+UPDATED_APART = ("aliases", "builtin", "small")
+"""The parts it makes where that is known from before, when it also keeps the facts."""
+
+
+class Partner(Record):
+    """A process that is putting the files of ``parts`` with ``put_apart``."""
+
+    process: Forked
+    parts: tuple[str, ...]
 
 
 def put_parts(folder: IndexFolder, build: Build, parts: Collection[str]) -> Messages:
@@ -53,25 +63,25 @@ def put_together(
     folder: IndexFolder,
     build: Build,
     parts: Collection[str],
-    partner: Forked | None,
+    partner: Partner | None,
     save: Callable[[], int] | None,
 ) -> tuple[Messages, int]:
     """Put the files of ``parts`` as ``put_parts`` does; returns what ``save`` does, too.
 
-    Those of them in ``APART`` are what ``partner``, if there is one, is putting with
-    ``put_apart``; with no ``save`` here it is done there.
+    Some of them the ``partner``, if there is one, is putting with ``put_apart``; with no ``save``
+    here it is done there.
     """
-    if partner is None:
-        return put_parts(folder, build, parts), save() if save else 0
-    apart = [part for part in parts if part in APART]
+    apart = partner.parts if partner else ()
     folder.expect(*(name for part in apart for name in PARTS[part]))
+    answer = None
     try:
         messages = put_parts(folder, build, [part for part in parts if part not in apart])
         number = save() if save else 0
     finally:
-        answer = partner.result()
+        if partner:
+            answer = partner.process.result()
     if answer is None:
-        # It died: of what, doing it here will tell.
+        # If it has died: of what, doing it here will tell.
         return messages | put_parts(folder, build, apart), number
     theirs, written, saved = answer
     folder.accept(written)
