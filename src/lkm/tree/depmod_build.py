@@ -31,13 +31,6 @@ class Build:
         self.facts = facts
         self._warn_twice = warn_twice
         self.names = names
-        self._owned: dict[bytes, int] | None = None
-
-    @property
-    def _owners(self) -> dict[bytes, int]:
-        if self._owned is None:
-            self._owned = self.facts.owners()
-        return self._owned
 
     def files(self, part: str, report: Report) -> Files:
         """Yield the files of one of ``PARTS``."""
@@ -57,7 +50,7 @@ class Build:
 
     def dependency_files(self, report: Report) -> Files:
         """Yield modules.dep and its trie."""
-        needs = Needs(self.directory, self.facts, self._owners)
+        needs = Needs(self.directory, self.facts, self.facts.owners())
         direct = needs.all()
         every = closure(direct, load_order(direct, needs.exact))
         lines = output.dependency_lines(_encoded(self.facts.paths), every)
@@ -73,12 +66,12 @@ class Build:
 
     def symbol_file(self, report: Report) -> Files:
         """Yield modules.symbols."""
-        yield "modules.symbols", output.symbol_text(self.names, self._owners)
+        yield "modules.symbols", output.symbol_text(self.names, self.facts.owners())
 
     def symbol_trie_file(self, report: Report) -> Files:
         """Yield the trie of modules.symbols."""
         values = output.name_values(self.names)
-        yield "modules.symbols.bin", output.symbol_trie(values, self._owners, report)
+        yield "modules.symbols.bin", output.symbol_trie(values, self.facts.owners(), report)
 
     def builtin_files(self, report: Report) -> Files:
         """Yield the tries of the modules built into the kernel."""

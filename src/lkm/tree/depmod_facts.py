@@ -74,6 +74,7 @@ class TreeFacts:
     """
 
     __slots__ = (
+        "_owners",
         "aliases",
         "exact",
         "exports",
@@ -97,14 +98,13 @@ class TreeFacts:
         self.imports: list[list[int]] = []
         self.exact = bytearray()
         self.problems: list[str] = []
+        self._owners: dict[bytes, int] | None = None
 
     @classmethod
     def gathered(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
         """Return the facts of a tree all of whose modules were read."""
-        exports = b"".join([module[3] for module, _ in scanned])
-        facts = cls(KnownSymbols(dict.fromkeys(exports.split(b"\0")[:-1])))
-        facts.paths = list(paths)
-        facts.strings = strings_of(scanned)
+        facts = cls.told(paths, strings_of(scanned))
+        facts.known = KnownSymbols(facts.owners())
         facts.signatures = [signature for _, signature in scanned]
         facts.problems = [module[6] for module, _ in scanned]
         facts.imports = [facts.known.imported(module[4], module[5]) for module, _ in scanned]
@@ -160,9 +160,12 @@ class TreeFacts:
 
     def owners(self) -> dict[bytes, int]:
         """Return which module exports each symbol: the last one that does."""
-        names = b"".join(self.exports).split(b"\0")[:-1]
-        modules = enumerate([exports.count(b"\0") for exports in self.exports])
-        return dict(zip(names, chain.from_iterable(repeat(m, n) for m, n in modules), strict=True))
+        if self._owners is None:
+            names = b"".join(self.exports).split(b"\0")[:-1]
+            modules = enumerate([exports.count(b"\0") for exports in self.exports])
+            owners = chain.from_iterable(repeat(module, count) for module, count in modules)
+            self._owners = dict(zip(names, owners, strict=True))
+        return self._owners
 
 
 class Needs:

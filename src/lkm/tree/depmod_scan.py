@@ -147,11 +147,11 @@ def undefined_names(name: str) -> list[bytes]:
 def _usual_facts(read: Read, file: Any, size: int) -> Facts:
     # One function, and plain loops over numbers: it runs for every module of a tree.
     sections = words, kinds, names = _sections(read, file, size)
-    index = kinds.index
-    header = 8 * index(_PROGBITS | names.find(b"\0.modinfo\0") + 1)
+    find, index = names.rfind, kinds.index  # from the back, which is quicker
+    header = 8 * index(_PROGBITS | find(b"\0.modinfo\0") + 1)
     begin, length = words[header + 3], words[header + 4]
     end = begin + length
-    place = names.find(b"\0__versions\0") + 1
+    place = find(b"\0__versions\0") + 1
     if place:
         header = 8 * index(_PROGBITS | place)
         first, records = words[header + 3], words[header + 4]
@@ -171,7 +171,7 @@ def _usual_facts(read: Read, file: Any, size: int) -> Facts:
     if modinfo.rfind(b"dep=") >= 0:  # three times as fast as from the front
         softdeps = _fields(modinfo, b"softdep=")
         weakdeps = _fields(modinfo, b"weakdep=")
-    if b"__ksymtab_strings\0" in names:
+    if find(b"__ksymtab_strings\0") >= 0:
         exports = _exports(read, file, size, sections)
     if not place:
         imports = _undefined(read, file, size, sections)
