@@ -50,7 +50,7 @@ class Build:
 
     def dependency_files(self, report: Report) -> Files:
         """Yield modules.dep and its trie."""
-        needs = Needs(self.directory, self.facts, self.facts.owners())
+        needs = Needs(self.directory, self.facts)
         direct = needs.all()
         every = closure(direct, load_order(direct, needs.exact))
         lines = output.dependency_lines(_encoded(self.facts.paths), every)

@@ -67,7 +67,7 @@ _COLUMNS = ("aliases", "exports", "imports", "problems", "signatures", "softdeps
 
 
 class TreeFacts:
-    """The facts of modules in a fixed order; each attribute is a column.
+    """The facts of modules in a fixed order; each attribute is a column, ``strings`` are several.
 
     ``imports`` are numbers of ``known`` symbols; where ``exact`` is set, in symbol-table order.
     Strings are ended by NUL.
@@ -171,9 +171,10 @@ class TreeFacts:
 class Needs:
     """Who needs whom in a tree, and the exact order of it where that is asked for."""
 
-    def __init__(self, directory: str, facts: TreeFacts, owners: dict[bytes, int]) -> None:
+    def __init__(self, directory: str, facts: TreeFacts) -> None:
         self._directory = directory
         self._facts = facts
+        owners = facts.owners()
         self._owners = [owners.get(name, -1) for name in facts.known.numbers]
 
     def all(self) -> Dependencies:

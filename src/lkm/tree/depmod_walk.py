@@ -83,13 +83,13 @@ class _Listed:
         self._listings = listings
 
     def names(self, prefix: str) -> Iterator[str]:
-        """Return the names of the modules and, with a ``/`` after them, directories in one.
+        """Return the names of what a directory holds: modules, and directories with a ``/``.
 
-        ``prefix`` is the directory's path and a ``/``; empty for the folder itself.
+        ``prefix`` is its own path and a ``/``; empty for the folder itself.
         """
         path = f"{self._folder}/{prefix}"[:-1]
         if not self._listings:
-            return self._found(path, prefix, None)
+            return self._found(path, prefix, [])
         known = self._listings.names(path)
         return self._noted(self._listings, path, prefix) if known is None else iter(known)
 
@@ -103,19 +103,18 @@ class _Listed:
         if not others:
             listings.keep(path, names)
 
-    def _found(self, path: str, prefix: str, others: list[str] | None) -> Iterator[str]:
-        """Yield the names; those that depend on more than this directory are put in ``others``."""
-        excluded = self._excluded
+    def _found(self, path: str, prefix: str, others: list[str]) -> Iterator[str]:
+        """Yield the names; what depends on more than this directory is put in ``others``."""
+        excluded, kept = self._excluded, self._listings is not None
         entries = _entries(path, self._report)
         if entries is None:
-            if others is not None:
-                others.append(path)
+            others.append(path)
             return
         for entry in entries:
             name = entry.name
             if name in excluded:
                 continue
-            if others is not None and entry.is_symlink():
+            if kept and entry.is_symlink():
                 others.append(name)
             if name.endswith(EXTENSIONS) and entry.is_file():
                 if name[0] != "." or name not in EXTENSIONS:
@@ -126,8 +125,7 @@ class _Listed:
                     continue
                 yield f"{name}/"
             elif not entry.is_file():
-                if others is not None:
-                    others.append(name)
+                others.append(name)
                 _report_odd(entry, self._report)
 
 

@@ -57,6 +57,10 @@ class Mailbox:
         """Give up this process's end for taking."""
         os.close(self._bell)
 
+    def forget(self) -> None:
+        """Give up what was posted and not taken."""
+        os.close(self._memory)
+
 
 class Forked:
     """A function running in a forked process; it yields values and may be sent some."""
@@ -101,6 +105,8 @@ class Forked:
         self._orders.no_posting()
         os.waitpid(self._process, 0)
         self._results.no_taking()
+        for mailbox in (self._orders, self._results):
+            mailbox.forget()
 
 
 def processors() -> int:
