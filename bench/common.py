@@ -56,7 +56,7 @@ def time_process(command: Sequence[str], **options: object) -> Timing:
 
 
 def alternate(
-    ours: Callable[[], Timing], peer: Callable[[], Timing], runs: int = 5
+    ours: Callable[[], Timing], peer: Callable[[], Timing], runs: int = 11
 ) -> tuple[Timing, Timing]:
     """Run the two in turn, A B A B …, after one uncounted run of each; return their medians."""
     ours(), peer()

@@ -94,11 +94,11 @@ def both(what: str, ours: Timing, peer: Timing, cpu: float | None, wall: float) 
 def plain() -> list[Row]:
     with bench(kernel_files()) as here:
         count = len(list((here.folder / "kernel").resolve().rglob("*.ko")))
-        warm = alternate(here.ours_anew, here.kmod, 9)
-        cold = alternate(lambda: here.evicted(here.ours_anew), lambda: here.evicted(here.kmod), 3)
+        warm = alternate(here.ours_anew, here.kmod, 15)
+        cold = alternate(lambda: here.evicted(here.ours_anew), lambda: here.evicted(here.kmod), 5)
         # kmod's run replaces the files, which ours then has to write again before it can rest.
-        same = alternate(lambda: (here.ours(), here.ours())[1], here.kmod, 9)
-        added = alternate(here.one_added, here.kmod, 7)
+        same = alternate(lambda: (here.ours(), here.ours())[1], here.kmod, 15)
+        added = alternate(here.one_added, here.kmod, 11)
     what = f"depmod, {count} modules"
     return [
         *both(f"{what}, all read", *warm, 0.60, 0.45),
@@ -118,7 +118,7 @@ def plain() -> list[Row]:
 def packed() -> list[Row]:
     with bench(kernel_files()) as here:
         pack(here, Compression.ZSTD)
-        zstd = alternate(here.ours_anew, here.kmod, 3)
+        zstd = alternate(here.ours_anew, here.kmod, 9)
     with bench(kernel_files("6.12.", "amd64")) as here:
         xz = alternate(here.ours_anew, here.kmod, 3)
     return [

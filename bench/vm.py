@@ -26,7 +26,7 @@ def measure() -> list[Row]:
     loop = str(kernel.modules / "kernel/drivers/block/loop.ko")
     try_loop = ["--kernel", where, "try", loop]
     time_process(lkm(*try_loop))
-    whole = statistics.median(time_process(lkm(*try_loop)).wall for _ in range(5))
+    whole = statistics.median(time_process(lkm(*try_loop)).wall for _ in range(9))
     return [
         bounded("fresh VM to its first answer", answer * 1000, most=300, unit="ms"),
         bounded("`lkm --kernel vm try loop`, whole process", whole, most=1.0, unit="s"),

@@ -23,7 +23,7 @@ def measure() -> list[Row]:
     cached = open_cached(files.vmlinuz)
     _ = cached.kallsyms, cached.btf, cached.exports
     (module,) = kbuild.build(HELLO, files.headers).modules
-    trial = median([time_process(lkm("try", str(module))) for _ in range(7)])
+    trial = median([time_process(lkm("try", str(module))) for _ in range(11)])
     return [
         bounded(
             f"all {len(cached.kallsyms):,} kallsyms",
