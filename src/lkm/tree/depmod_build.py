@@ -66,7 +66,8 @@ class Build:
 
     def symbol_file(self, report: Report) -> Files:
         """Yield modules.symbols."""
-        yield "modules.symbols", output.symbol_text(self.names, self.facts.owners())
+        known, owners = self.facts.known.numbers, self.facts.known_owners()
+        yield "modules.symbols", output.symbol_text(self.names, known, owners)
 
     def symbol_trie_file(self, report: Report) -> Files:
         """Yield the trie of modules.symbols."""

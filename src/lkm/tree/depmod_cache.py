@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_listings import Listing
     from lkm.tree.depmod_signature import Signature
 
-_FORMAT = 5
+_FORMAT = 6
 _PLAIN = 2  # the format of marshal that does not look for objects met before: twice as fast
 _KEPT = 32  # trees; the ones not used for longest are forgotten
 _STATE, _FACTS = ".state", ".facts"

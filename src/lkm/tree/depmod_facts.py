@@ -10,6 +10,7 @@ import os
 from itertools import chain, count, repeat
 
 from lkm.tree.depmod_scan import ended, iterate_versions, undefined_names
+from lkm.tree.hash_order import SYMBOL_BUCKETS, in_hash_order
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _RECORD_NAME = 56  # bytes of a __versions record that hold the padded name
 
 
 class KnownSymbols:
-    """The symbols modules export, numbered."""
+    """The symbols modules export, numbered in the order of kmod's hash table."""
 
     def __init__(self, names: Iterable[bytes]) -> None:
         """Number the distinct ``names``."""
@@ -74,6 +75,7 @@ class TreeFacts:
     """
 
     __slots__ = (
+        "_known_owners",
         "_owners",
         "aliases",
         "exact",
@@ -99,12 +101,13 @@ class TreeFacts:
         self.exact = bytearray()
         self.problems: list[str] = []
         self._owners: dict[bytes, int] | None = None
+        self._known_owners: list[int] | None = None
 
     @classmethod
     def gathered(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
         """Return the facts of a tree all of whose modules were read."""
         facts = cls.told(paths, strings_of(scanned))
-        facts.known = KnownSymbols(facts.owners())
+        facts.known = KnownSymbols(in_hash_order(facts.owners(), SYMBOL_BUCKETS))
         facts.signatures = [signature for _, signature in scanned]
         facts.problems = [module[6] for module, _ in scanned]
         facts.imports = [facts.known.imported(module[4], module[5]) for module, _ in scanned]
@@ -167,6 +170,13 @@ class TreeFacts:
             self._owners = dict(zip(names, owners, strict=True))
         return self._owners
 
+    def known_owners(self) -> list[int]:
+        """Return which module exports each of the known symbols; -1 where none does any more."""
+        if self._known_owners is None:
+            get = self.owners().get
+            self._known_owners = [get(name, -1) for name in self.known.numbers]
+        return self._known_owners
+
 
 class Needs:
     """Who needs whom in a tree, and the exact order of it where that is asked for."""
@@ -174,8 +184,7 @@ class Needs:
     def __init__(self, directory: str, facts: TreeFacts) -> None:
         self._directory = directory
         self._facts = facts
-        owners = facts.owners()
-        self._owners = [owners.get(name, -1) for name in facts.known.numbers]
+        self._owners = facts.known_owners()
 
     def all(self) -> Dependencies:
         """Return the modules each module needs."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 
-from lkm.tree.hash_order import SYMBOL_BUCKETS, in_hash_order
 from lkm.tree.index_writer import pack_all, pack_single, pack_value, sorted_trie
 from lkm.tree.names import module_name, normalize_alias
 
@@ -188,12 +187,16 @@ def _listed(word: bytes, names: Sequence[bytes], strings: Strings) -> bytes:
     )
 
 
-def symbol_text(names: Sequence[bytes], owners: Mapping[bytes, int]) -> bytes:
-    """Return modules.symbols: ``owners`` says which module exports each symbol."""
+def symbol_text(names: Sequence[bytes], symbols: Iterable[bytes], owners: Iterable[int]) -> bytes:
+    """Return modules.symbols of ``symbols`` in the order of kmod's hash table.
+
+    ``owners`` say which module exports each; -1 for none.
+    """
     endings = [b" " + name + b"\n" for name in names]
     lines = [
-        b"alias symbol:" + symbol + endings[owners[symbol]]
-        for symbol in in_hash_order(owners, SYMBOL_BUCKETS)
+        b"alias symbol:" + symbol + endings[owner]
+        for symbol, owner in zip(symbols, owners, strict=True)
+        if owner >= 0
     ]
     return _SYMBOL_HEADER + b"".join(lines)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 APART = ("aliases", "symbol trie", "builtin", "small")
 """The parts another process makes while this one still has to find who needs whom."""
-UPDATED_APART = ("aliases", "builtin", "small")
+UPDATED_APART = ("aliases", "builtin")
 """The parts it makes where that is known from before, when it also keeps the facts."""
 
 
