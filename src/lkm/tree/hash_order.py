@@ -47,14 +47,15 @@ class _Lanes:
         return unpack(f"<{self._count}Q", mixed.to_bytes(8 * self._count, "little"))
 
     def _body(self) -> int:
+        # A lane has room for twice the bits a hash has: what leaves those is cut off in the end of
+        # a step, and what a shift to the right brings in from the next lane comes in far above.
         words = self._words
         value = self._ones * self._length
         place = 0
         for _ in range(self._length // 4):
-            value = (value + self._short(place)) & words
-            value = (value << 16 & words) ^ (self._short(place + 2) << 11) ^ value
-            # The shifted word has up to 27 bits, so nothing leaves its lane.
-            value = self._add_shifted(value, 11)
+            value += self._short(place)
+            value = (value << 16 ^ self._short(place + 2) << 11 ^ value) & words
+            value = (value + (value >> 11)) & words
             place += 4
         return self._tail(value, place)
 
@@ -62,33 +63,25 @@ class _Lanes:
         words = self._words
         match self._length & 3:
             case 3:
-                value = (value + self._short(place)) & words
-                value ^= value << 16 & words
-                value ^= self._byte(place + 2) << 18
-                return self._add_shifted(value, 11)
+                value += self._short(place)
+                value = (value << 16 ^ self._byte(place + 2) << 18 ^ value) & words
+                return (value + (value >> 11)) & words
             case 2:
-                value = (value + self._short(place)) & words
-                value ^= value << 11 & words
-                return self._add_shifted(value, 17)
+                value += self._short(place)
+                value = (value << 11 ^ value) & words
+                return (value + (value >> 17)) & words
             case 1:
-                value = (value + self._byte(place)) & words
-                value ^= value << 10 & words
-                return self._add_shifted(value, 1)
+                value += self._byte(place)
+                value = (value << 10 ^ value) & words
+                return (value + (value >> 1)) & words
         return value
 
     def _finish(self, value: int) -> int:
         words = self._words
-        value ^= value << 3 & words
-        value = self._add_shifted(value, 5)
-        value ^= value << 4 & words
-        value = self._add_shifted(value, 17)
-        value ^= value << 25 & words
-        return self._add_shifted(value, 6)
-
-    def _add_shifted(self, value: int, shift: int) -> int:
-        """Return ``value + (value >> shift)``, lane by lane."""
-        below = self._ones * (0xFFFF_FFFF >> shift)
-        return (value + (value >> shift & below)) & self._words
+        for left, right in ((3, 5), (4, 17), (25, 6)):
+            value = (value << left ^ value) & words
+            value = (value + (value >> right)) & words
+        return value
 
     def _short(self, place: int) -> int:
         """Return the 16-bit word at ``place`` of every key."""
