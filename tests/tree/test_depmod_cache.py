@@ -133,11 +133,14 @@ def take(tree: Tree, step: tuple[object, ...]) -> None:
 @settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(rounds)
-def test_as_a_full_run(kernel: KernelFiles, several: list[list[tuple[object, ...]]]) -> None:
+@given(rounds, st.integers(1, 2))
+def test_as_a_full_run(
+    kernel: KernelFiles, several: list[list[tuple[object, ...]]], workers: int
+) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         patch.object(depmod_listings, "_SETTLED", SETTLED * 1_000_000_000),
+        patch.object(depmod_listings, "_ENOUGH", 1),
     ):
         tree = Tree(kernel, Path(folder))
         tree.index()
@@ -145,7 +148,7 @@ def test_as_a_full_run(kernel: KernelFiles, several: list[list[tuple[object, ...
             for step in changes:
                 take(tree, step)
             time.sleep(SETTLED)
-            tree.index()
+            tree.index(workers=workers)
             incremental = outputs(tree.folder)
             for name in OUTPUTS:
                 (tree.folder / name).unlink(missing_ok=True)
@@ -153,8 +156,12 @@ def test_as_a_full_run(kernel: KernelFiles, several: list[list[tuple[object, ...
             assert incremental == outputs(tree.folder)
 
 
-def test_only_what_has_changed_is_listed(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_only_what_has_changed_is_listed(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     monkeypatch.setattr(depmod_listings, "_SETTLED", SETTLED * 1_000_000_000)
+    monkeypatch.setattr(depmod_listings, "_ENOUGH", 1)
     listed: list[str] = []
     scandir = os.scandir
 
@@ -167,13 +174,13 @@ def test_only_what_has_changed_is_listed(tree: Tree, monkeypatch: pytest.MonkeyP
     time.sleep(SETTLED)
     for _ in range(2):
         everything, listed[:] = list(listed), []
-        assert tree.index().read == 0
+        assert tree.index(workers=workers).read == 0
     # Only the directory with the index files in it has changed since.
     assert len(everything) > 5
     assert listed in ([], [str(tree.folder)])
     tree.add(len(SOURCES), 1)
     listed.clear()
-    assert tree.index().read == 1
+    assert tree.index(workers=workers).read == 1
     assert {Path(path).name for path in listed} <= {RELEASE, "updates"}
 
 

@@ -96,7 +96,13 @@ def _index(
     listings = None
     if old:
         listings = Listings(old.listings if old.circumstances == circumstances else {})
-    found = _search(request, rules, messages, listings)
+        if request.workers > 1 and not request.busy:
+            listings.share()
+    try:
+        found = _search(request, rules, messages, listings)
+    finally:
+        if listings:
+            listings.unshare()
     paths = list(found.values())
     now = State(
         circumstances=circumstances,

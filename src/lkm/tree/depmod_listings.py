@@ -11,6 +11,7 @@ import os
 import time
 
 from lkm.tree.depmod_signature import signature_in
+from lkm.tree.depmod_workers import Forked
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     the directories in it, in its own order: each ended by a NUL, the directories' by ``/`` first.
     """
 
+    _Seen = tuple[int, int, list[Signature] | None]
+    """Of a directory its change time, its inode and, if it is what it was, its modules' signatures.
+    """
+
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+_ENOUGH = 128  # directories; fewer are seen to in the time another process takes to start
 _SETTLED = 2_000_000_000  # ns: no file system's clock ticks more slowly
 
 
@@ -39,10 +45,37 @@ class Listings:
         self.now: dict[str, Listing] = {}
         self.signatures: dict[str, Signature] = {}
         self._settled = time.time_ns() - _SETTLED
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, _Seen | None] = {}
+        self._helper: Forked | None = None
+
+    def share(self) -> None:
+        """Let another process see to the second half of the directories, if they are many."""
+        paths = list(self.known)[len(self.known) // 2 :]
+        if len(paths) >= _ENOUGH:
+            self._seen = dict.fromkeys(paths)
+            self._helper = Forked(lambda _: iter([{path: self._see(path) for path in paths}]))
+
+    def unshare(self) -> None:
+        """Take what the other process has seen, if there is one."""
+        if self._helper:
+            self._seen |= self._helper.result() or {}
+            self._helper.finish()
+            self._helper = None
 
     def names(self, path: str) -> Sequence[str] | None:
         """Return the names in the directory ``path`` if it is what it was."""
+        if path in self._seen:
+            self.unshare()
+        seen = self._seen[path] = self._seen.get(path) or self._see(path)
+        if not seen or seen[2] is None:
+            return None
+        old = self.now[path] = self.known[path]
+        names = old[2].split("\0")[:-1]
+        for name, signature in zip(_modules(names), seen[2], strict=True):
+            self.signatures[f"{path}/{name}"] = signature
+        return names
+
+    def _see(self, path: str) -> _Seen | None:
         try:
             folder = os.open(path, _FOLDER)
         except OSError:
@@ -52,14 +85,9 @@ class Listings:
             seen = status.st_ctime_ns, status.st_ino
             old = self.known.get(path)
             if not old or old[:2] != seen:
-                self._seen[path] = seen
-                return None
-            self.now[path] = old
-            names = old[2].split("\0")[:-1]
-            for name in names:
-                if name[-1] != "/":
-                    self.signatures[f"{path}/{name}"] = signature_in(folder, name)
-            return names
+                return *seen, None
+            modules = _modules(old[2].split("\0")[:-1])
+            return *seen, [signature_in(folder, name) for name in modules]
         finally:
             os.close(folder)
 
@@ -67,4 +95,8 @@ class Listings:
         """Keep the ``names`` found in ``path`` since it was asked for, if none can be missing."""
         seen = self._seen.get(path)
         if seen and seen[0] < self._settled:
-            self.now[path] = (*seen, "".join([f"{name}\0" for name in names]))
+            self.now[path] = (*seen[:2], "".join([f"{name}\0" for name in names]))
+
+
+def _modules(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name[-1] != "/"]
