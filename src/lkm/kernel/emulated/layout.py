@@ -41,7 +41,7 @@ _OFFSETS = (
     ("bin_attribute", "attr"),
     ("attribute", "name"),
 )
-_KERNEL_SPACE = 1 << 63
+_MASK = (1 << 64) - 1
 _SIZES = ("pt_regs",)
 
 
@@ -49,12 +49,13 @@ _SIZES = ("pt_regs",)
 class KernelLayout:
     """Addresses of symbols, struct offsets (``struct.member``) and sizes (``struct``) in bytes.
 
-    ``current`` is where the pointer to the running task is: an offset in the per-CPU area, or an
-    address in a kernel for one processor only (see ``current_at``); ``image_base`` is what a
-    virtual address of the kernel image exceeds its physical one by, ``image_end`` where the image
-    ends; ``module_text`` are pairs of offsets in struct module: of a text area's address and size;
-    ``section_address`` is where a section's address is in what its file in sysfs is made of;
-    ``log_iterator`` is what the functions that read the log begin with.
+    ``current`` is the address of the pointer to the running task, to which the base of the
+    processor's own area is to be added where ``per_cpu``, as in all kernels but those for one
+    processor only; ``image_base`` is what a virtual address of the kernel image exceeds its
+    physical one by, ``image_end`` where the image ends; ``module_text`` are pairs of offsets in
+    struct module: of a text area's address and size; ``section_address`` is where a section's
+    address is in what its file in sysfs is made of; ``log_iterator`` is what the functions that
+    read the log begin with.
     """
 
     release: str
@@ -62,6 +63,7 @@ class KernelLayout:
     symbols: dict[str, int]
     offsets: dict[str, int]
     current: int
+    per_cpu: bool
     image_base: int
     image_end: int
     module_text: tuple[tuple[int, int], ...]
@@ -78,9 +80,13 @@ class KernelLayout:
         """The end of the kernel image, above which modules are put."""
         return -(-self.image_end // 0x200000) * 0x200000
 
-    def current_at(self, per_cpu: int) -> int:
-        """Return the address of the pointer to the running task; ``per_cpu`` is the GS base."""
-        return self.current if self.current >= _KERNEL_SPACE else per_cpu + self.current
+    def current_at(self, base: int) -> int:
+        """Return the address of the pointer to the running task; ``base`` is the GS base.
+
+        Since 6.15 the variables of a processor have addresses in the kernel image, and the base is
+        what its own copy of them is away from there; before, they were offsets from it.
+        """
+        return (base + self.current) & _MASK if self.per_cpu else self.current
 
 
 def read(image: VmlinuxImage) -> KernelLayout:
@@ -104,6 +110,7 @@ def read(image: VmlinuxImage) -> KernelLayout:
             }
             | {struct: image.btf.size(struct) for struct in _SIZES},
             current=_current_task(image),
+            per_cpu=_exported(image, "__per_cpu_offset") is not None,
             image_base=segment.address - segment.physical,
             image_end=max(s.address + s.memory_size for s in image.elf.segments),
             module_text=_module_text(image),
@@ -126,8 +133,12 @@ def _current_task(image: VmlinuxImage) -> int:
 
 def _variable(image: VmlinuxImage, name: str) -> int:
     """Return an exported variable's value; kallsyms has those only with CONFIG_KALLSYMS_ALL."""
-    found = next((export.address for export in image.exports if export.name == name), None)
+    found = _exported(image, name)
     return image.kallsyms[name] if found is None else found
+
+
+def _exported(image: VmlinuxImage, name: str) -> int | None:
+    return next((export.address for export in image.exports if export.name == name), None)
 
 
 def _lockless(image: VmlinuxImage, function: str) -> int:

@@ -15,7 +15,7 @@ from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.requests import lazily_from_tree
 
 _BOOT_SECTOR = 4096
-_REVISION = "8"
+_REVISION = "9"
 """Changed when what is booted, or how, changes."""
 
 Progress = Callable[[str], None]
