@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -36,12 +37,13 @@ def _use(where: str, path: str) -> str:
 
 
 def _restore_in_a_row(kernel: KernelFiles, count: int) -> None:
+    gc.collect()  # what other tests have left
     descriptors = len(os.listdir("/proc/self/fd"))
     threads = threading.active_count()
     files = {path.name for path in store.folder().iterdir()}
     for _ in range(count):
         assert _use(f"vm:{kernel.release}", str(built("hello", kernel))) == kernel.release
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors
     assert threading.active_count() == threads
     assert _machines_of(os.getpid()) == []
     # Other processes of a test run may add snapshots meanwhile, whole ones.
