@@ -42,7 +42,11 @@ class Timing:
 
 
 def time_process(command: Sequence[str], **options: object) -> Timing:
-    """Run ``command`` to its end with its output thrown away; children it waited for count too."""
+    """Run ``command`` to its end with its output thrown away; children it waited for count too.
+
+    What whoever ran before has left to be written to the disk is written first.
+    """
+    os.sync()
     start = time.perf_counter()
     process = subprocess.Popen(  # type: ignore[call-overload]
         list(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options

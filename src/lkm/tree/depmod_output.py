@@ -91,7 +91,7 @@ def _normal(
     ``bracketed`` are those parts of them, by the number of their first alias, in which there are
     brackets: a ``-`` within a pair of them stays.
     """
-    keys: list[bytes | None] = list(joined.replace(b"-", b"_").split(b"\0"))
+    keys: list[bytes | None] = joined.replace(b"-", b"_").split(b"\0")  # type: ignore[assignment]
     keys.pop()
     for first, part in bracketed:
         for place, alias in enumerate(part.split(b"\0"), first):
@@ -127,9 +127,10 @@ def _merged(
     ``values``, one for each of ``keys``, are in the order of their priority; what belongs to no
     key is left out.
     """
+    given: Sequence[bytes] = keys  # type: ignore[assignment]
     if None in keys:
+        given = [key for key in keys if key is not None]
         values = [value for key, value in zip(keys, values, strict=True) if key is not None]
-    given = [key for key in keys if key is not None]
     order = sorted(range(len(given)), key=given.__getitem__)
     ordered = [given[place] for place in order]
     held = [values[place] for place in order]

@@ -237,6 +237,8 @@ class Update:
 
     def _report_problems(self, facts: TreeFacts) -> None:
         report = reporter(self._messages, "modules")
+        if not any(facts.problems):
+            return
         for path, problem in zip(facts.paths, facts.problems, strict=True):
             if problem:
                 full = os.path.join(self._request.directory, path)
