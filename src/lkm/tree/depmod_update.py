@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class _Gathered(Record):
     """The facts, how many modules were read for them, and the parts that need not be written.
 
-    And a process that is already putting those of ``APART``, if there is one, and what keeps the
+    And a process that is already putting some of the others, if there is one, and what keeps the
     facts, unless that process does it.
     """
 
