@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from lkm import files
 from lkm.doctor.finding import Finding
 from lkm.errors import KernelError
 from lkm.kernel.emulated import open_machine
@@ -277,7 +278,8 @@ def test_a_module_signed_as_told_is_taken_for_signed(
     kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Up to the reboot that enrols the key: the refusal is no longer for want of a signature."""
-    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(files.cache_directory().parent))
+    monkeypatch.setenv("HOME", str(tmp_path))  # where the keys are put
     path = tmp_path / "hello.ko"
     path.write_bytes(built("hello").read_bytes())
     with Kernel(open_machine(FILES.vmlinuz, command_line="module.sig_enforce=1")) as strict:

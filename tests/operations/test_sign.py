@@ -101,14 +101,24 @@ def test_detached_is_the_message_alone(module: Path, key: KeyFiles) -> None:
     (done,) = sign.sign_modules(one(module), signer(key), detached=True)
     assert isinstance(done, Rewritten)
     assert module.read_bytes() == before
-    run(sign_file_of_host(), "-d", "sha256", key.private_key, key.der, module)
+    run(sign.find_sign_file(), "-d", "sha256", key.private_key, key.der, module)
     theirs = Path(f"{module}.p7s").read_bytes()
     sign.sign_modules(one(module), signer(key), detached=True)
     assert Path(f"{module}.p7s").read_bytes() == theirs
 
 
-def sign_file_of_host() -> str:
-    return sign.find_sign_file()
+def test_sign_file_is_found_among_fetched_headers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert os.access(sign.find_sign_file(), os.X_OK)
+    cache, release = tmp_path / "lkm/kernels", "99.1.0-amd64"
+    build = cache / release / "lib/modules" / release / "build"
+    program = build / "scripts/sign-file"
+    program.parent.mkdir(parents=True)
+    (build / "Makefile").touch()
+    program.touch(0o755)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert sign.find_sign_file() == str(program)
 
 
 def test_into_a_directory_keeps_the_tree(module: Path, key: KeyFiles, tmp_path: Path) -> None:
@@ -152,7 +162,7 @@ def test_a_link_is_followed(module: Path, key: KeyFiles, tmp_path: Path) -> None
 
 def test_sign_file_signs_over_ours_and_we_over_its(module: Path, key: KeyFiles) -> None:
     bare = module.read_bytes()
-    run(sign_file_of_host(), "sha256", key.private_key, key.der, module)
+    run(sign.find_sign_file(), "sha256", key.private_key, key.der, module)
     assert verdict(module, key) is Verdict.VALID
     theirs = module.read_bytes()
     (done,) = sign.sign_modules(one(module), signer(key))
@@ -334,7 +344,7 @@ def test_a_key_in_a_token_is_reached_through_sign_file(
 
 def test_what_sign_file_says_is_shown(module: Path, key: KeyFiles) -> None:
     before = module.read_bytes()
-    setup = sign.prepare("pkcs11:object=none", key.der, program=sign_file_of_host())
+    setup = sign.prepare("pkcs11:object=none", key.der, program=sign.find_sign_file())
     (failed,) = sign.sign_modules(one(module), setup.signer)
     assert isinstance(failed, Failure)
     assert "sign-file failed" in failed.message

@@ -17,6 +17,7 @@ from lkm.operations.module_files import Failure, ModuleFile
 from lkm.operations.parallel import Progress, spread
 from lkm.signing import certificate, keys, sign
 from lkm.signing.sign import KeySigner, OpensslSigner, Signer, SignFileSigner
+from lkm.tree import kernels
 
 _SIGN_FILE = "scripts/sign-file"
 
@@ -77,16 +78,20 @@ def prepare(
 
 
 def find_sign_file() -> str:
-    """Return the ``sign-file`` of installed kernel headers, the running kernel's first."""
-    here = [Path("/lib/modules", os.uname().release, "build", _SIGN_FILE)]
-    here += sorted(Path("/lib/modules").glob(f"*/build/{_SIGN_FILE}"), reverse=True)
-    here += sorted(Path("/usr/lib").glob(f"linux-kbuild-*/{_SIGN_FILE}"), reverse=True)
-    for path in here:
-        if os.access(path, os.X_OK):
-            return str(path)
+    """Return the ``sign-file`` of kernel headers that are here, the running kernel's first.
+
+    Then the newest of the installed and of the fetched ones, as ``tree.kernels`` knows them.
+    """
+    headers = [Path("/lib/modules", os.uname().release, "build")]
+    headers += [kernel.headers for kernel in reversed(kernels.known()) if kernel.headers]
+    headers += sorted(Path("/usr/lib").glob("linux-kbuild-*"), reverse=True)
+    for folder in headers:
+        program = folder / _SIGN_FILE
+        if os.access(program, os.X_OK):
+            return str(program)
     raise NotFoundError(
-        "no sign-file, which a key in a token needs, is installed",
-        hint="install the kernel's headers, or name it: --signer PATH",
+        "no kernel headers, whose sign-file a key in a token needs, are here",
+        hint="lkm kernels fetch RELEASE --headers, or name a program: --signer PATH",
     )
 
 
