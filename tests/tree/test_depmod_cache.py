@@ -4,16 +4,20 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lkm.tree import depmod_listings
+from lkm.tree import depmod_listings, depmod_update
 from lkm.tree.depmod import index_tree
 from lkm.tree.depmod_request import OUTPUTS, Outcome, Request
+from lkm.tree.depmod_write import put_apart
+from lkm.tree.index_folder import IndexFolder
 from tests.support.kernels import KernelFiles
 from tests.support.trees import INPUTS, kmod_depmod, outputs
 
@@ -141,9 +145,10 @@ def test_as_a_full_run(
         tempfile.TemporaryDirectory() as folder,
         patch.object(depmod_listings, "_SETTLED", SETTLED * 1_000_000_000),
         patch.object(depmod_listings, "_ENOUGH", 1),
+        patch.object(depmod_update, "ENOUGH", 1),
     ):
         tree = Tree(kernel, Path(folder))
-        tree.index()
+        tree.index(workers=workers)
         for changes in several:
             for step in changes:
                 take(tree, step)
@@ -288,3 +293,33 @@ def test_several_processes_write_the_same(kernel: KernelFiles, tmp_path: Path) -
     for workers in (2, 3):
         tree.index(workers=workers, cached=False)
         assert outputs(tree.folder) == alone
+
+
+@pytest.mark.parametrize("done", [0, 1, 3])
+@pytest.mark.parametrize("anew", [True, False])
+def test_a_partner_that_dies_is_no_loss(tree: Tree, *, done: int, anew: bool) -> None:
+    def dying(folder: IndexFolder, *rest: Any) -> Iterator[Any]:
+        written = folder.put
+        number = 0
+
+        def put(name: str, data: bytes) -> None:
+            nonlocal number
+            if number == done:
+                os._exit(9)
+            number += 1
+            written(name, data)
+
+        folder.put = put  # type: ignore[method-assign]
+        yield from put_apart(folder, *rest)
+
+    tree.index()
+    tree.add(1, 1)
+    with (
+        patch.object(depmod_update, "put_apart", dying),
+        patch.object(depmod_update, "ENOUGH", 1),
+    ):
+        tree.index(workers=2, cached=not anew)
+    found = outputs(tree.folder)
+    tree.index(cached=False)
+    assert found == outputs(tree.folder)
+    assert not list(tree.folder.glob(".*"))

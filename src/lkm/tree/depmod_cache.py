@@ -90,8 +90,10 @@ class Cache:
 
     def save_facts(self, facts: TreeFacts) -> int:
         """Keep the facts of this run and return the number they got."""
+        from lkm.tree.depmod_scan import ended  # as above
+
         number = time.time_ns()
-        known = b"".join([name + b"\0" for name in facts.known.numbers])
+        known = ended(facts.known.numbers)
         columns = (
             "".join([f"{path}\0" for path in facts.paths]),
             facts.signatures,

@@ -16,7 +16,7 @@ from lkm.module.elf import Binding, ElfFile, Symbol
 from lkm.module.image import ModuleImage
 from lkm.tree.depmod_scan import ended
 
-Facts = tuple[bytes, bytes, bytes, bytes, bytes, bytes, str]
+Facts = tuple[bytes, bytes, bytes, bytes, bytes | memoryview, bytes, str]
 """Aliases, softdeps, weakdeps, exports; its imports, either as the ``__versions`` section that
 names them all or as names in the symbol table's order; and what was wrong with the file, if
 anything. Strings are ended by NUL. A plain tuple of plain values, for thousands of them go from

@@ -92,7 +92,7 @@ def report_unresolved(
 
 
 def _suspicious(
-    versions: bytes, imports: bytes, symbols: Mapping[bytes, int], *, with_crcs: bool
+    versions: bytes | memoryview, imports: bytes, symbols: Mapping[bytes, int], *, with_crcs: bool
 ) -> bool:
     """Say whether a module needs the full look, for which its symbols must be decoded."""
     if with_crcs:

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_scan import Scanned
     from lkm.tree.depmod_signature import Signature
 
-    Strings = tuple[list[bytes], list[bytes], list[bytes], list[bytes]]
-
 _RECORD_NAME = 56  # bytes of a __versions record that hold the padded name
 
 
@@ -31,20 +29,24 @@ class KnownSymbols:
     def __init__(self, names: Iterable[bytes]) -> None:
         """Number the distinct ``names``."""
         self.numbers: dict[bytes, int] = dict(zip(names, count(), strict=False))
-        self._padded: dict[bytes, int] = {}
 
-    def imported(self, versions: bytes, imports: bytes, *, few: bool = False) -> list[int]:
-        """Return the numbers of the known among a module's imports, in their order.
+    def imported_by_all(self, scanned: Sequence[Scanned]) -> list[list[int]]:
+        """Return for each module the numbers of the known among its imports, in their order."""
+        padded = {name.ljust(_RECORD_NAME, b"\0"): i for name, i in self.numbers.items()}
+        return [
+            [padded[name] for (name,) in iterate_versions(module[4]) if name in padded]
+            if module[4]
+            else self._named(module[5])
+            for module, _ in scanned
+        ]
 
-        With ``few`` it is one of few modules, not worth preparing for many.
-        """
-        if versions and few:
+    def imported(self, versions: bytes | memoryview, imports: bytes) -> list[int]:
+        """Return the same for a single module."""
+        if versions:
             imports = ended([name.rstrip(b"\0") for (name,) in iterate_versions(versions)])
-        elif versions:
-            if not self._padded:
-                self._padded = {n.ljust(_RECORD_NAME, b"\0"): i for n, i in self.numbers.items()}
-            padded = self._padded
-            return [padded[n] for (n,) in iterate_versions(versions) if n in padded]
+        return self._named(imports)
+
+    def _named(self, imports: bytes) -> list[int]:
         # 64-bit PowerPC of old calls a function's code ``.name``.
         return self.numbered((b"\0" + imports).replace(b"\0.", b"\0").split(b"\0")[1:-1])
 
@@ -54,21 +56,11 @@ class KnownSymbols:
         return [numbers[name] for name in names if name in numbers]
 
 
-def strings_of(scanned: Sequence[Scanned]) -> Strings:
-    """Return the ``strings`` of the facts of these modules."""
-    return (
-        [module[0] for module, _ in scanned],
-        [module[1] for module, _ in scanned],
-        [module[2] for module, _ in scanned],
-        [module[3] for module, _ in scanned],
-    )
-
-
 _COLUMNS = ("aliases", "exports", "imports", "problems", "signatures", "softdeps", "weakdeps")
 
 
 class TreeFacts:
-    """The facts of modules in a fixed order; each attribute is a column, ``strings`` are several.
+    """The facts of modules in a fixed order; each attribute is a column.
 
     ``imports`` are numbers of ``known`` symbols; where ``exact`` is set, in symbol-table order.
     Strings are ended by NUL.
@@ -105,31 +97,22 @@ class TreeFacts:
 
     @classmethod
     def gathered(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
-        """Return the facts of a tree all of whose modules were read."""
-        facts = cls.told(paths, strings_of(scanned))
-        facts.known = KnownSymbols(in_hash_order(facts.owners(), SYMBOL_BUCKETS))
-        facts.signatures = [signature for _, signature in scanned]
-        facts.problems = [module[6] for module, _ in scanned]
-        facts.imports = [facts.known.imported(module[4], module[5]) for module, _ in scanned]
-        facts.exact = bytearray([not module[4] for module, _ in scanned])
-        return facts
-
-    @classmethod
-    def told(cls, paths: Sequence[str], strings: Strings) -> TreeFacts:
-        """Return what these ``strings`` tell of a tree's modules, and no more."""
+        """Return the facts of a tree all of whose modules were read, but for ``imports``."""
         facts = cls(KnownSymbols(()))
         facts.paths = list(paths)
-        facts.strings = strings
+        facts.aliases = [module[0] for module, _ in scanned]
+        facts.softdeps = [module[1] for module, _ in scanned]
+        facts.weakdeps = [module[2] for module, _ in scanned]
+        facts.exports = [module[3] for module, _ in scanned]
+        facts.problems = [module[6] for module, _ in scanned]
+        facts.signatures = [signature for _, signature in scanned]
         return facts
 
-    @property
-    def strings(self) -> Strings:
-        """What can be told of a module by itself: aliases, softdeps, weakdeps, exports."""
-        return self.aliases, self.softdeps, self.weakdeps, self.exports
-
-    @strings.setter
-    def strings(self, strings: Strings) -> None:
-        self.aliases, self.softdeps, self.weakdeps, self.exports = strings
+    def add_imports(self, scanned: Sequence[Scanned]) -> None:
+        """Tell from what the modules export which of those symbols each imports."""
+        self.known = KnownSymbols(in_hash_order(self.owners(), SYMBOL_BUCKETS))
+        self.imports = self.known.imported_by_all(scanned)
+        self.exact = bytearray([not module[4] for module, _ in scanned])
 
     @classmethod
     def changed(cls, old: TreeFacts, paths: Sequence[str], new: Mapping[str, Scanned]) -> TreeFacts:
@@ -157,7 +140,7 @@ class TreeFacts:
         self.softdeps[place] = softdeps
         self.weakdeps[place] = weakdeps
         self.exports[place] = exports
-        self.imports[place] = self.known.imported(versions, imports, few=True)
+        self.imports[place] = self.known.imported(versions, imports)
         self.exact[place] = not versions
         self.problems[place] = problem
 

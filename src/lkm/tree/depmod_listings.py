@@ -76,15 +76,18 @@ class Listings:
         return names
 
     def _see(self, path: str) -> _Seen | None:
+        old = self.known.get(path)
         try:
+            if not old:
+                status = os.stat(path)
+                return status.st_ctime_ns, status.st_ino, None
             folder = os.open(path, _FOLDER)
         except OSError:
             return None  # whoever lists it will say so
         try:
             status = os.fstat(folder)
             seen = status.st_ctime_ns, status.st_ino
-            old = self.known.get(path)
-            if not old or old[:2] != seen:
+            if old[:2] != seen:
                 return *seen, None
             modules = _modules(old[2].split("\0")[:-1])
             return *seen, [signature_in(folder, name) for name in modules]

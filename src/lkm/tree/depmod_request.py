@@ -42,7 +42,7 @@ class Request(Record):
     cache: str = ""
     workers: int = 1
     busy: bool = False
-    """Whether other processes want all processors: then one alone reads modules not packed."""
+    """Whether other processes want all processors: then only packed modules are shared out."""
     warn_twice: bool = False
     files: tuple[str, ...] = ()
     """Only these modules, by absolute paths, instead of a search."""

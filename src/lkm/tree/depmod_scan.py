@@ -1,7 +1,7 @@
 """Read from a module file what the indexes are made of, as fast as Python can.
 
 The usual file (64-bit little-endian, with ``__versions`` that name all its undefined symbols) is
-read in five short reads without building any object per section or symbol. Whatever is unusual
+read in four short reads without building any object per section or symbol. Whatever is unusual
 about a file, the careful reader (``depmod_careful``) looks at it instead.
 
 Source of what counts: kmod's ``libkmod/libkmod-elf.c`` (``kmod_elf_get_symbols``,
@@ -19,7 +19,7 @@ from lkm.tree.depmod_signature import NO_SIGNATURE, signature
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from types import ModuleType
     from typing import Any
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     Read = Callable[[Any, int, int], bytes]
     """``read(file, size, offset)`` returns up to ``size`` bytes at ``offset``, as ``os.pread``."""
+
+    Keep = Callable[[Any, int, int], bytes | memoryview]
+    """The same, for what is kept until all modules were read."""
 
     File = tuple[Read, Any, int]
     """What reads, the file it reads, and the size of that."""
@@ -59,7 +62,7 @@ class _UnusualError(Exception):
 _NOT_USUAL = (_UnusualError, ValueError, IndexError, TypeError, StructError, OverflowError)
 
 
-def scan(directory: str, paths: Sequence[str]) -> list[Scanned]:
+def scan(directory: str, paths: Sequence[str], keep: Keep = os.pread) -> list[Scanned]:
     """Return the facts of the modules ``paths``, absolute or relative to ``directory``."""
     found = []
     flags = os.O_RDONLY | os.O_CLOEXEC
@@ -73,7 +76,7 @@ def scan(directory: str, paths: Sequence[str]) -> list[Scanned]:
                 descriptor = os.open(path, flags, dir_fd=folder)
                 try:
                     status = os.fstat(descriptor)
-                    facts = _usual_facts(os.pread, descriptor, status.st_size)
+                    facts = _usual_facts(os.pread, keep, descriptor, status.st_size)
                 except _NOT_USUAL:
                     facts = careful().read_facts(os.path.join(directory, path))
                 finally:
@@ -101,7 +104,7 @@ def _packed(name: str) -> Scanned:
     descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
-        facts = _usual_facts(*_unpacked(descriptor, status.st_size))
+        facts = _usual_facts(_part, *_unpacked(descriptor, status.st_size))
     except (LkmError, *_NOT_USUAL):
         facts = careful().read_facts(name)
     finally:
@@ -144,7 +147,7 @@ def undefined_names(name: str) -> list[bytes]:
         os.close(descriptor)
 
 
-def _usual_facts(read: Read, file: Any, size: int) -> Facts:
+def _usual_facts(read: Read, keep: Keep, file: Any, size: int) -> Facts:
     # One function, and plain loops over numbers: it runs for every module of a tree.
     sections = words, kinds, names = _sections(read, file, size)
     find, index = names.rfind, kinds.index  # from the back, which is quicker
@@ -161,10 +164,10 @@ def _usual_facts(read: Read, file: Any, size: int) -> Facts:
     if end > size or last > size:
         raise _UnusualError
     if end <= first <= end + _GAP:
-        both = read(file, last - begin, begin)
-        modinfo, versions = both[:length], both[first - begin :]
+        both = keep(file, last - begin, begin)
+        modinfo, versions = bytes(both[:length]), both[first - begin :]
     else:
-        modinfo, versions = read(file, length, begin), read(file, records, first)
+        modinfo, versions = read(file, length, begin), keep(file, records, first)
     aliases = softdeps = weakdeps = exports = b""
     if b"alias=" in modinfo:
         aliases = _fields(modinfo, b"alias=")
@@ -234,7 +237,7 @@ def _fields(data: bytes, key: bytes) -> bytes:
     return ended([entry[size:] for entry in data.split(b"\0") if entry[:size] == key])
 
 
-def ended(strings: Sequence[bytes]) -> bytes:
+def ended(strings: Collection[bytes]) -> bytes:
     """Return ``strings`` in one, each with a NUL after it."""
     return b"\0".join(strings) + b"\0" if strings else b""
 

@@ -8,7 +8,7 @@ from lkm.record import Record
 from lkm.tree.depmod import files_now, reporter
 from lkm.tree.depmod_build import Build, names_of
 from lkm.tree.depmod_facts import TreeFacts
-from lkm.tree.depmod_gather import gather, scan_all
+from lkm.tree.depmod_gather import ENOUGH, gather, scan_all
 from lkm.tree.depmod_order import CycleError
 from lkm.tree.depmod_request import PARTS, Outcome
 from lkm.tree.depmod_workers import Forked
@@ -122,46 +122,42 @@ class Update:
                 intact = self._old.facts == number and self._old.files == now.files
                 same = intact and self._old.circumstances == now.circumstances
                 keep = _kept(old, facts) if same else frozenset()
-                partner = self._partner(folder, facts, keep)
-                save = None if partner else self._saver(facts)
-                return _Gathered(facts, read, keep, partner, save)
-        partner = None
-        if self._plain():
-            request = self._request
-            facts, process = gather(
-                request.directory,
-                ordered,
-                self._workers(ordered),
-                self._progress,
-                lambda strings, receive: put_apart(
-                    folder, self._build(TreeFacts.told(ordered, strings)), APART, receive
-                ),
-            )
-            partner = Partner(process, APART) if process else None
-        else:
+                apart = tuple(part for part in UPDATED_APART if part not in keep)
+                save = self._saver(facts)
+                partner = self._partner(folder, facts, apart, save)
+                return _Gathered(facts, read, keep, partner, None if partner else save)
+        if not self._plain():
             facts = self._read_all(ordered)
-        # A partner that helped with reading does not know the imports.
+            return _Gathered(facts, len(ordered), frozenset(), None, self._saver(facts))
+        request = self._request
+        scanned = gather(request.directory, ordered, request.workers, self._progress)
+        self._left_over.append(scanned)
+        facts = TreeFacts.gathered(ordered, scanned)
+        facts.owners()  # which both need
+        partner = self._partner(folder, facts, APART)
+        facts.add_imports(scanned)
         return _Gathered(facts, len(ordered), frozenset(), partner, self._saver(facts))
 
     def _partner(
-        self, folder: IndexFolder, facts: TreeFacts, keep: frozenset[str]
+        self,
+        folder: IndexFolder,
+        facts: TreeFacts,
+        parts: tuple[str, ...],
+        save: Callable[[], int] | None = None,
     ) -> Partner | None:
-        apart = tuple(part for part in UPDATED_APART if part not in keep)
-        if self._workers(()) < 2 or not apart:
+        """Return a process that puts ``parts`` of what ``facts`` tell so far, if that pays."""
+        request = self._request
+        if request.workers < 2 or request.busy or len(facts.paths) < ENOUGH or not parts:
             return None
-        build, save = self._build(facts), self._saver(facts)
-        process = Forked(lambda receive: put_apart(folder, build, apart, receive, save))
-        return Partner(process, apart)
+        build = self._build(facts)
+        return Partner(
+            Forked(lambda receive: put_apart(folder, build, parts, receive, save)), parts
+        )
 
     def _saver(self, facts: TreeFacts) -> Callable[[], int]:
         """Return what keeps ``facts`` for the next run, and returns the number they got."""
         cache = self._cache
         return lambda: cache.save_facts(facts) if cache else 0
-
-    def _workers(self, ordered: Sequence[str]) -> int:
-        """Return how many processes pay: sharing plain modules costs more than it saves then."""
-        plain = not ordered or ordered[0].endswith(".ko")
-        return 1 if self._request.busy and plain else self._request.workers
 
     def _build(self, facts: TreeFacts) -> Build:
         request = self._request
@@ -175,11 +171,13 @@ class Update:
     def _read_all(self, ordered: list[str]) -> TreeFacts:
         request = self._request
         scanned = scan_all(request.directory, ordered, self._progress)
+        self._left_over.append(scanned)
         if request.prefix:
             from lkm.tree.depmod_check import without_prefix  # as below
 
             scanned = without_prefix(request.directory, ordered, scanned, request.prefix)
         facts = TreeFacts.gathered(ordered, scanned)
+        facts.add_imports(scanned)
         self._check(facts, scanned)
         return facts
 

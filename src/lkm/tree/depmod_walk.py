@@ -13,7 +13,7 @@ from lkm.tree.names import EXTENSIONS, module_name
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from lkm.tree.depmod_listings import Listings
     from lkm.tree.depmod_rules import Report
@@ -88,33 +88,38 @@ class _Listed:
         ``prefix`` is its own path and a ``/``; empty for the folder itself.
         """
         path = f"{self._folder}/{prefix}"[:-1]
-        if not self._listings:
-            return self._found(path, prefix, [])
-        known = self._listings.names(path)
-        return self._noted(self._listings, path, prefix) if known is None else iter(known)
+        known = self._listings.names(path) if self._listings else None
+        if known is not None:
+            return iter(known)
+        entries = _entries(path, self._report)
+        if entries is None:
+            return iter(())
+        plain = _plain_names(entries, self._excluded)
+        if plain is None:
+            return self._noted(path, prefix, entries)
+        if self._listings:
+            self._listings.keep(path, plain)
+        return iter(plain)
 
-    def _noted(self, listings: Listings, path: str, prefix: str) -> Iterator[str]:
+    def _noted(self, path: str, prefix: str, entries: Sequence[os.DirEntry[str]]) -> Iterator[str]:
         """Yield what is found and let it be kept, where nothing but the directory decides it."""
         names = []
         others: list[str] = []
-        for name in self._found(path, prefix, others):
+        for name in self._found(prefix, entries, others):
             names.append(name)
             yield name
-        if not others:
-            listings.keep(path, names)
+        if self._listings and not others:
+            self._listings.keep(path, names)
 
-    def _found(self, path: str, prefix: str, others: list[str]) -> Iterator[str]:
+    def _found(
+        self, prefix: str, entries: Sequence[os.DirEntry[str]], others: list[str]
+    ) -> Iterator[str]:
         """Yield the names; what depends on more than this directory is put in ``others``."""
-        excluded, kept = self._excluded, self._listings is not None
-        entries = _entries(path, self._report)
-        if entries is None:
-            others.append(path)
-            return
         for entry in entries:
             name = entry.name
-            if name in excluded:
+            if name in self._excluded:
                 continue
-            if kept and entry.is_symlink():
+            if entry.is_symlink():
                 others.append(name)
             if name.endswith(EXTENSIONS) and entry.is_file():
                 if name[0] != "." or name not in EXTENSIONS:
@@ -127,6 +132,24 @@ class _Listed:
             elif not entry.is_file():
                 others.append(name)
                 _report_odd(entry, self._report)
+
+
+def _plain_names(entries: Sequence[os.DirEntry[str]], excluded: frozenset[str]) -> list[str] | None:
+    """Return the names of a directory as most are, of modules and directories; else ``None``."""
+    names = []
+    for entry in entries:
+        name = entry.name
+        if entry.is_symlink() or name[0] == ".":
+            return None
+        if entry.is_dir():
+            if name not in excluded:
+                names.append(f"{name}/")
+        elif name.endswith(EXTENSIONS) and entry.is_file():
+            if name not in excluded:
+                names.append(name)
+        else:
+            return None
+    return names
 
 
 def _entries(folder: str, report: Report) -> list[os.DirEntry[str]] | None:

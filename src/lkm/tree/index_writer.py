@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _word = struct.Struct(">I").pack
 _ONE = _word(1)
+_JOINED_AT = 8192  # nodes
 _LEAF = HAS_PREFIX | HAS_VALUES
 _TABLES = [struct.Struct(f">BB{size}I").pack for size in range(129)]
 """For each number of bytes from a node's first child to its last: packs those two bytes, and
@@ -87,9 +88,11 @@ def _lay_out(
 
     Returns their bytes, the root's address and where they end.
     """
-    # One loop without calls: it runs for every alias and every symbol of a kernel.
-    pieces: list[bytes] = []
-    add = pieces.append
+    # One loop without calls: it runs for every alias and every symbol of a kernel. What it makes
+    # is joined now and then: using the same memory again is quicker than asking for more.
+    joined: list[bytes] = []
+    nodes: list[bytes] = []
+    add = nodes.append
     position = HEADER_SIZE
     # The branch nodes above the key at hand: how many bytes lead there, the byte and the address
     # of each child, values. What is above the root takes its address in the end.
@@ -106,23 +109,22 @@ def _lay_out(
                 continue
         given.append(key[depth])
         prefix = key[depth + 1 :]
-        if prefix:
-            addresses.append(position | _LEAF)
-            node = prefix + b"\0" + value
-        else:
-            addresses.append(position | HAS_VALUES)
-            node = value
+        addresses.append(position | (_LEAF if prefix else HAS_VALUES))
+        node = prefix + b"\0" + value if prefix else value
         add(node)
         position += len(node)
+        if shared >= depth:
+            continue
         while depth > shared:
             outer = above.pop()
             if outer[0] < shared:
                 above.append(outer)
                 outer = (shared, [], [], b"")
-            if len(given) == 2:  # as most have
-                node = _PAIRS[given[1] - given[0]](*given, *addresses)
-            else:
-                node = _child_table(given, addresses)
+            node = (
+                _PAIRS[given[1] - given[0]](*given, *addresses)
+                if len(given) == 2  # as most have
+                else _child_table(given, addresses)
+            )
             flags = HAS_CHILDREN
             if own:
                 flags |= HAS_VALUES
@@ -136,16 +138,21 @@ def _lay_out(
             addresses.append(position | flags)
             add(node)
             position += len(node)
-    return pieces, addresses[0], position
+        if len(nodes) > _JOINED_AT:
+            joined.append(b"".join(nodes))
+            nodes.clear()
+    joined += nodes
+    return joined, addresses[0], position
 
 
 def _shared(keys: Sequence[bytes]) -> list[int]:
     """Return for each key how many bytes it has in common with the next one; -1 for the last."""
-    # As little-endian numbers, two keys first differ in the byte of their lowest unequal bit.
+    # As little-endian numbers, two keys first differ in the byte of their lowest unequal bit, and
+    # one less than a number has all bits up to its lowest one turned.
     number = int.from_bytes
     last = number(keys[0], "little")
     shared = [
-        (((different := last ^ (last := number(key, "little"))) & -different).bit_length() - 1) >> 3
+        (((differ := last ^ (last := number(key, "little"))) ^ (differ - 1)).bit_length() - 1) >> 3
         for key in keys[1:]
     ]
     shared.append(-1)
