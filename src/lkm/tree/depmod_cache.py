@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_listings import Listing
     from lkm.tree.depmod_signature import Signature
 
-_FORMAT = 6
+_FORMAT = 7
 _PLAIN = 2  # the format of marshal that does not look for objects met before: twice as fast
 _KEPT = 32  # trees; the ones not used for longest are forgotten
 _STATE, _FACTS = ".state", ".facts"
@@ -49,6 +49,14 @@ class State(Record):
     listings: dict[str, Listing]
     """What directories hold that have not changed for a while, by path."""
 
+    def all_paths(self) -> list[str]:
+        """Return ``paths`` one by one."""
+        return self.paths.split("\0")[:-1]
+
+    def by_path(self) -> dict[str, Signature]:
+        """Return the signature of each module."""
+        return dict(zip(self.all_paths(), self.signatures, strict=True))
+
 
 class Cache:
     """The cache of one tree and one output directory."""
@@ -64,18 +72,20 @@ class Cache:
         content = self._load(_STATE)
         return None if content is None else State(*content)
 
-    def load_facts(self) -> tuple[int, TreeFacts] | None:
-        """Return the facts the last run left, and their number."""
+    def load_facts(self, number: int) -> TreeFacts | None:
+        """Return the facts the last run left, if they are those of that number.
+
+        But for the signatures, which are in the state.
+        """
         from lkm.tree.depmod_facts import KnownSymbols, TreeFacts  # not needed for the state
 
         content = self._load(_FACTS)
-        if content is None:
+        if content is None or content[0] != number:
             return None
-        number, known, columns = content
+        _, known, columns = content
         facts = TreeFacts(KnownSymbols(known.split(b"\0")[:-1]))
         (
             paths,
-            facts.signatures,
             facts.aliases,
             facts.softdeps,
             facts.weakdeps,
@@ -86,7 +96,7 @@ class Cache:
         ) = columns
         facts.paths = paths.split("\0")[:-1]
         facts.exact = bytearray(exact)
-        return number, facts
+        return facts
 
     def save_facts(self, facts: TreeFacts) -> int:
         """Keep the facts of this run and return the number they got."""
@@ -96,7 +106,6 @@ class Cache:
         known = ended(facts.known.numbers)
         columns = (
             "".join([f"{path}\0" for path in facts.paths]),
-            facts.signatures,
             facts.aliases,
             facts.softdeps,
             facts.weakdeps,

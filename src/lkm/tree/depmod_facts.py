@@ -56,13 +56,14 @@ class KnownSymbols:
         return [numbers[name] for name in names if name in numbers]
 
 
-_COLUMNS = ("aliases", "exports", "imports", "problems", "signatures", "softdeps", "weakdeps")
+_COLUMNS = ("aliases", "exports", "imports", "problems", "softdeps", "weakdeps")
 
 
 class TreeFacts:
     """The facts of modules in a fixed order; each attribute is a column.
 
     ``imports`` are numbers of ``known`` symbols; where ``exact`` is set, in symbol-table order.
+    ``signatures`` are those the modules had when they were read, all of them in this run.
     Strings are ended by NUL.
     """
 
@@ -134,8 +135,7 @@ class TreeFacts:
         return facts
 
     def _put(self, place: int, module: Scanned) -> None:
-        (aliases, softdeps, weakdeps, exports, versions, imports, problem), signature = module
-        self.signatures[place] = signature
+        (aliases, softdeps, weakdeps, exports, versions, imports, problem), _ = module
         self.aliases[place] = aliases
         self.softdeps[place] = softdeps
         self.weakdeps[place] = weakdeps

@@ -195,11 +195,9 @@ def symbol_text(names: Sequence[bytes], symbols: Iterable[bytes], owners: Iterab
     """
     endings = [b" " + name + b"\n" for name in names]
     lines = [
-        b"alias symbol:" + symbol + endings[owner]
-        for symbol, owner in zip(symbols, owners, strict=True)
-        if owner >= 0
+        symbol + endings[owner] for symbol, owner in zip(symbols, owners, strict=True) if owner >= 0
     ]
-    return _SYMBOL_HEADER + b"".join(lines)
+    return b"alias symbol:".join([_SYMBOL_HEADER, *lines])
 
 
 def symbol_trie(modules: Sequence[bytes], owners: Mapping[bytes, int], report: Report) -> bytes:

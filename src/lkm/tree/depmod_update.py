@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import zip_longest
 
 from lkm.record import Record
 from lkm.tree.depmod import files_now, reporter
@@ -17,7 +18,7 @@ from lkm.tree.index_folder import IndexFolder
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lkm.tree.depmod_cache import Cache, State
     from lkm.tree.depmod_request import Messages, Progress, Request
@@ -112,16 +113,15 @@ class Update:
         return Outcome(len(facts.paths), read, written)
 
     def _gather(self, folder: IndexFolder, ordered: list[str], now: State) -> _Gathered:
-        loaded = self._cache.load_facts() if self._cache and self._old else None
-        if loaded and self._old:
-            number, old = loaded
+        before = self._old
+        old = self._cache.load_facts(before.facts) if self._cache and before else None
+        if old and before:
             self._left_over.append(old)
-            update = self._updated(old, ordered, now)
+            update = self._updated(old, before, ordered, now)
             if update:
                 facts, read = update
-                intact = self._old.facts == number and self._old.files == now.files
-                same = intact and self._old.circumstances == now.circumstances
-                keep = _kept(old, facts) if same else frozenset()
+                intact = before.files == now.files and before.circumstances == now.circumstances
+                keep = _kept(old, facts) if intact else frozenset()
                 apart = tuple(part for part in UPDATED_APART if part not in keep)
                 save = self._saver(facts)
                 partner = self._partner(folder, facts, apart, save)
@@ -200,14 +200,12 @@ class Update:
                 self._explain(reason)
 
     def _updated(
-        self, old: TreeFacts, ordered: list[str], now: State
+        self, old: TreeFacts, before: State, ordered: list[str], now: State
     ) -> tuple[TreeFacts, int] | None:
         """Return the facts of before with what has changed read; ``None`` if all must be."""
         request = self._request
-        paths = now.paths.split("\0")[:-1]
-        found = dict(zip(paths, now.signatures, strict=True))
-        before = dict(zip(old.paths, old.signatures, strict=True))
-        changed = [path for path in ordered if before.get(path) != found[path]]
+        known, found = before.by_path(), now.by_path()
+        changed = [path for path in ordered if known.get(path) != found[path]]
         if 2 * len(changed) > len(ordered):
             return None
         scanned = scan_all(request.directory, changed, self._progress)
@@ -223,7 +221,7 @@ class Update:
         signatures = now.signatures
         if not signatures:
             read = dict(zip(facts.paths, facts.signatures, strict=True))
-            signatures = [read[path] for path in now.paths.split("\0")[:-1]]
+            signatures = [read[path] for path in now.all_paths()]
         self._cache.save_state(
             now.replaced(
                 signatures=signatures,
@@ -257,17 +255,24 @@ class Update:
 def _kept(old: TreeFacts, new: TreeFacts) -> frozenset[str]:
     """Return the parts whose files are what they were, the facts being so."""
     keep = {"builtin"}
-    if _placed(old.paths, old.aliases) == _placed(new.paths, new.aliases):
+    if _same_places(old.paths, old.aliases, new.paths, new.aliases):
         keep.add("aliases")
-    if _placed(old.paths, old.exports) == _placed(new.paths, new.exports):
+    if _same_places(old.paths, old.exports, new.paths, new.exports):
         keep |= {"symbols", "symbol trie"}
     return frozenset(keep)
 
 
-def _placed(paths: list[str], column: list[bytes]) -> list[tuple[int, str, bytes]]:
-    """Return the modules that have anything in ``column``, with their places in the order."""
-    return [
+def _same_places(
+    old_paths: list[str], old: list[bytes], new_paths: list[str], new: list[bytes]
+) -> bool:
+    """Say whether the modules with anything in a column are the same, at the same places."""
+    pairs = zip_longest(_placed(old_paths, old), _placed(new_paths, new))
+    return all(before == after for before, after in pairs)
+
+
+def _placed(paths: list[str], column: list[bytes]) -> Iterator[tuple[int, str, bytes]]:
+    return (
         (place, path, value)
         for place, (path, value) in enumerate(zip(paths, column, strict=True))
         if value
-    ]
+    )
