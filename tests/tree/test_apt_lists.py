@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from lkm.errors import NotFoundError, ToolError, UsageError
-from lkm.tree import apt_lists, apt_sources, kernels, packages
+from lkm.tree import apt_lists, apt_sources, kernels
+from lkm.tree.apt import Apt
 from lkm.tree.apt_sources import Source
 
 DEB822 = """\
@@ -150,9 +151,9 @@ def test_packages_of_older_and_newer_kernels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    old = packages.Apt(suite="bullseye").select("5.10")
+    old = Apt(suite="bullseye").select("5.10")
     assert old.image == (f"linux-image-{old.release}",)
     assert old.release in kernels.available(suite="bullseye")
-    new = packages.Apt(suite="trixie-backports").select("7")
+    new = Apt(suite="trixie-backports").select("7")
     assert {name.split("-")[1] for name in new.image} == {"image", "binary", "base", "modules"}
     assert {name.split("-")[1] for name in new.headers} >= {"headers", "kbuild"}

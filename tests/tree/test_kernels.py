@@ -10,6 +10,7 @@ import pytest
 from lkm.build import kbuild
 from lkm.errors import NotFoundError, UsageError
 from lkm.tree import kernels, packages
+from lkm.tree.apt import Apt
 from tests.support.kernels import KernelFiles
 
 
@@ -79,14 +80,14 @@ def test_releases_are_ordered_by_their_numbers() -> None:
 
 
 def test_apt_finds_the_packages_of_a_flavours_newest_kernel() -> None:
-    newest = packages.Apt().select("amd64")
+    newest = Apt().select("amd64")
     assert newest.image == (f"linux-image-{newest.release}",)
     assert {name.split("-")[1] for name in newest.headers} == {"headers", "kbuild"}
 
 
 @pytest.mark.full
 def test_apt_finds_a_release_by_itself_and_by_its_series() -> None:
-    apt = packages.Apt()
+    apt = Apt()
     newest = apt.select("amd64")
     assert apt.select(newest.release) == newest
     assert apt.select("6.12").release == apt.select("6.12-amd64").release

@@ -25,7 +25,7 @@ def make_runnable(root: Path, unpack_c_library: Callable[[Path], None]) -> None:
 
     ``unpack_c_library`` is called with a folder to unpack their C library into.
     """
-    for kbuild in (root / "usr/lib").glob("linux-kbuild-*"):
+    for kbuild in _headers(root):
         failing = [path for path in _programs(kbuild) if _lacks_version(path)]
         if failing:
             unpacked = root / ".c-library"
@@ -35,6 +35,14 @@ def make_runnable(root: Path, unpack_c_library: Callable[[Path], None]) -> None:
             shutil.rmtree(unpacked)
             for path in failing:
                 _wrap(path, kbuild / _FOLDER, loader)
+
+
+def _headers(root: Path) -> Iterator[Path]:
+    """Yield the folders of headers that have programs in them, as each distribution has them."""
+    for pattern in ("usr/lib/linux-kbuild-*", "usr/src/kernels/*", "lib/modules/*/build"):
+        for folder in sorted(root.glob(pattern)):
+            if folder.is_dir() and not folder.is_symlink():
+                yield folder
 
 
 def _programs(folder: Path) -> Iterator[Path]:
@@ -54,9 +62,10 @@ def _lacks_version(program: Path) -> bool:
 def _keep_libraries(unpacked: Path, folder: Path) -> str:
     """Move the libraries into ``folder``, flat, and return the name of the loader."""
     folder.mkdir()
-    for path in sorted(unpacked.glob("usr/lib/*/*.so*")) + sorted(unpacked.glob("lib/*/*.so*")):
-        if path.is_file() and not path.is_symlink():
-            os.replace(path, folder / path.name)
+    for pattern in ("usr/lib/*/*.so*", "lib/*/*.so*", "usr/lib*/*.so*", "lib*/*.so*"):
+        for path in sorted(unpacked.glob(pattern)):
+            if path.is_file() and not path.is_symlink():
+                os.replace(path, folder / path.name)
     return next(path.name for path in sorted(folder.iterdir()) if path.name.startswith("ld-linux"))
 
 

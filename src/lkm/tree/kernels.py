@@ -16,12 +16,15 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lkm import files
 from lkm.errors import NotFoundError, ToolError, UsageError
 from lkm.tree import kbuild_programs, kernel_indexes
-from lkm.tree.deb import Progress
-from lkm.tree.packages import KernelPackages, PackageSource, package_source, version_key
+from lkm.tree.packages import KernelPackages, PackageSource, version_key
+
+if TYPE_CHECKING:
+    from lkm.tree.unpacking import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,7 @@ def fetch(
     ready = _ready(what, headers)
     if ready:
         return ready
-    source = package_source(architecture, suite)
+    source = _source(architecture, suite)
     packages = source.select(what)
     with _locked(packages.release):
         _fetch_missing(source, packages, headers, progress)
@@ -125,7 +128,14 @@ def remove(release: str) -> None:
 
 def available(architecture: str | None = None, suite: str | None = None) -> tuple[str, ...]:
     """Return the releases the distribution's package tool offers, oldest first."""
-    return package_source(architecture, suite).available()
+    return _source(architecture, suite).available()
+
+
+def _source(architecture: str | None, suite: str | None) -> PackageSource:
+    # It brings the formats of archives, which only who fetches needs.
+    from lkm.tree import package_tools
+
+    return package_tools.package_source(architecture, suite)
 
 
 def _ready(release: str, headers: bool) -> KnownKernel | None:
@@ -192,18 +202,24 @@ def _relocate_headers(root: Path) -> None:
 
 
 def _add_headers(unpacked: Path, folder: Path, release: str) -> None:
-    """Move unpacked headers into an existing root; the ``build`` link, made last, makes them so."""
-    for parent in ("usr/src", "usr/lib"):
-        for entry in sorted((unpacked / parent).glob("linux-*")):
-            target = folder / parent / entry.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            os.replace(entry, target)
+    """Move unpacked headers into an existing root; ``build``, moved last, makes them so."""
+    for pattern in ("usr/src/linux-*", "usr/src/kernels/*", "usr/lib/linux-*"):
+        for entry in sorted(unpacked.glob(pattern)):
+            _replace(entry, folder / entry.relative_to(unpacked))
     for name in ("source", "build"):
-        link = unpacked / "lib/modules" / release / name
-        if link.is_symlink():
-            os.replace(link, folder / "lib/modules" / release / name)
+        entry = unpacked / "lib/modules" / release / name
+        if entry.is_symlink() or entry.is_dir():
+            _replace(entry, folder / "lib/modules" / release / name)
+
+
+def _replace(entry: Path, target: Path) -> None:
+    """Move ``entry`` to ``target``, whatever kind of file is there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    elif entry.is_dir() and not entry.is_symlink():
+        target.unlink(missing_ok=True)
+    os.replace(entry, target)
 
 
 def _fetched_releases() -> list[str]:

@@ -1,25 +1,23 @@
-"""Where kernels come from: a distribution's package tool behind a small interface.
-
-Apt is the one implemented. It is asked with ``apt-cache`` and ``apt-get download``, which need
-no root and install nothing. A foreign architecture or another suite gets package lists of its
-own in lkm's cache, so that the system's are not touched.
-"""
+"""What ``lkm.tree.kernels`` needs of a distribution's package tool, and how such a tool is run."""
 
 from __future__ import annotations
 
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from lkm import files
-from lkm.errors import NotFoundError, ToolError
-from lkm.tree import apt_lists, deb
-from lkm.tree.deb import Progress
+from lkm.errors import ToolError
+
+if TYPE_CHECKING:
+    from lkm.tree.unpacking import Progress
+
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +30,7 @@ class KernelPackages:
 
 
 class PackageSource(Protocol):
-    """What ``lkm.tree.kernels`` needs of a distribution's package tool."""
+    """Where a distribution's kernels come from; asking it needs no root and installs nothing."""
 
     def available(self) -> tuple[str, ...]:
         """Releases that can be fetched, oldest first."""
@@ -51,21 +49,6 @@ class PackageSource(Protocol):
         ...
 
 
-def package_source(architecture: str | None = None, suite: str | None = None) -> PackageSource:
-    """Return this distribution's package source, for ``architecture`` and ``suite`` if given.
-
-    Both are called as the distribution calls them (``arm64``, ``bullseye``); without, they are
-    the system's own.
-    """
-    if shutil.which("apt-get") and shutil.which("apt-cache"):
-        return Apt(architecture, suite)
-    raise ToolError(
-        "no package tool that lkm can fetch kernels with (apt-get and apt-cache)",
-        hint="unpack the kernel's packages (image, modules, headers) yourself below "
-        f"{files.cache_directory('kernels')}/RELEASE, so that lib/modules/RELEASE is there",
-    )
-
-
 def version_key(release: str) -> list[tuple[int, str]]:
     """Return a sort key that orders releases by their numbers."""
     parts = re.split(r"(\d+)", release)
@@ -74,150 +57,16 @@ def version_key(release: str) -> list[tuple[int, str]]:
     ]
 
 
-_IMAGE = "linux-image-"
-_KERNEL_PART = re.compile(r"linux-(image|binary|base|modules|modules-extra)-\d")
-_HEADER_PART = re.compile(r"linux-(headers|kbuild)-\d")
-_POLL_SECONDS = 0.2
+def of_series(series: str, releases: Sequence[str]) -> list[str]:
+    """Return those of ``releases`` that are of a series such as ``6.12``; none where it is none."""
+    begins = re.compile(re.escape(series) + r"(?![0-9])")
+    return [release for release in releases if series[:1].isdigit() and begins.match(release)]
 
 
-class Apt:
-    """Debian, Ubuntu and their kin, through apt-cache and ``apt-get download``."""
-
-    def __init__(self, architecture: str | None = None, suite: str | None = None) -> None:
-        native = _output(["apt-config", "shell", "a", "APT::Architecture"]).split("'")[1]
-        self._architecture = architecture or native
-        self._suite = suite
-        self._foreign = self._architecture != native
-        self._options: list[str] = []
-        if self._foreign or suite:
-            self._options = apt_lists.options(self._architecture, suite)
-
-    def __str__(self) -> str:
-        return self._architecture + (f" in {self._suite}" if self._suite else "")
-
-    def available(self) -> tuple[str, ...]:
-        """See PackageSource."""
-        names = _output(["apt-cache", *self._options, "pkgnames", _IMAGE]).split()
-        releases = {
-            name.removeprefix(_IMAGE)
-            for name in names
-            if re.match(_IMAGE + r"\d+\.\d+\.", name) and not re.search(r"-(dbg|unsigned)$", name)
-        }
-        if not releases:
-            hint = "name a whole release, such as trixie" if self._suite else "sudo apt-get update"
-            raise NotFoundError(f"apt knows no kernel for {self}", hint=hint)
-        return tuple(sorted(releases, key=version_key))
-
-    def select(self, what: str) -> KernelPackages:
-        """See PackageSource."""
-        release = self._release(what)
-        return KernelPackages(
-            release,
-            tuple(self._closure(_IMAGE + release, _KERNEL_PART)),
-            tuple(self._closure(f"linux-headers-{release}", _HEADER_PART)),
-        )
-
-    def _release(self, what: str) -> str:
-        """Follow a meta-package (``amd64``, ``6.12-amd64``) or a series (``6.12``) to a release."""
-        depends = self._depends([_IMAGE + what])
-        if depends:
-            meta = re.search(r"linux-image-(\d\S*)", depends[0])
-            return meta[1] if meta else what
-        series = re.compile(
-            re.escape(what.removesuffix(f"-{self._architecture}"))
-            + rf"(?![0-9])[0-9.+~a-z-]*-(generic|{self._architecture})"
-        )
-        found = [r for r in self.available() if series.fullmatch(r) and not _is_special(r)]
-        if not found or not what[:1].isdigit():
-            raise NotFoundError(
-                f"no kernel {what!r} among the packages apt knows for {self}",
-                hint="`lkm kernels --available` lists them, with --suite those of another suite; "
-                "`apt-get update` renews the list",
-            )
-        return found[-1]
-
-    def _depends(self, packages: Sequence[str]) -> list[str]:
-        """The Depends fields of those ``packages`` there are.
-
-        Apt takes most of a second to start, so it is asked for several at once. It takes names
-        with dots for regular expressions when there is no package of that very name.
-        """
-        command = ["apt-cache", *self._options, "show", "--no-all-versions", *packages]
-        shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        found = []
-        for stanza in shown.split("\n\n"):
-            fields = dict(re.findall(r"^(Package|Depends): (.*)$", stanza, re.MULTILINE))
-            if fields.get("Package") in packages:
-                found.append(fields.get("Depends", ""))
-        return found
-
-    def _closure(self, package: str, part: re.Pattern[str]) -> list[str]:
-        """Return ``package`` and those it depends on whose names ``part`` matches."""
-        found = [package]
-        asked = 0
-        while asked < len(found):
-            depends = self._depends(found[asked:])
-            asked = len(found)
-            for dependency in re.findall(r"[^\s,|()]+", " ".join(depends)):
-                if part.match(dependency) and dependency not in found:
-                    found.append(dependency)
-        return found
-
-    def unpack(self, packages: Sequence[str], folder: Path, progress: Progress | None) -> None:
-        """See PackageSource."""
-        downloads = folder.with_name(folder.name + ".deb")
-        downloads.mkdir()
-        try:
-            # The programs that kbuild runs are for this machine, whatever they build for.
-            native = [p for p in packages if p.startswith("linux-kbuild-")] if self._foreign else []
-            self._download([p for p in packages if p not in native], downloads, progress)
-            if native:
-                Apt(suite=self._suite)._download(native, downloads, progress)
-            deb.unpack(sorted(downloads.glob("*.deb")), folder, progress)
-        finally:
-            shutil.rmtree(downloads)
-
-    def unpack_c_library(self, folder: Path, progress: Progress | None) -> None:
-        """See PackageSource."""
-        release = self._suite.partition("-")[0] if self._suite else None  # of trixie-backports
-        Apt(suite=release).unpack(["libc6"], folder, progress)
-
-    def _download(self, packages: Sequence[str], folder: Path, progress: Progress | None) -> None:
-        total = self._download_size(packages)
-        command = ["apt-get", "-qq", *self._options, "download", *packages]
-        with subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
-            try:
-                while process.poll() is None:
-                    if progress:
-                        progress("downloading", _size(folder), total)
-                    time.sleep(_POLL_SECONDS)
-            except BaseException:
-                process.terminate()
-                raise
-            output = process.stdout.read() if process.stdout else ""
-        if process.returncode:
-            raise ToolError(
-                "the download failed", command=command, returncode=process.returncode,
-                output=output, hint=output.strip() or "is the network there?",
-            )  # fmt: skip
-
-    def _download_size(self, packages: Sequence[str]) -> int:
-        uris = _output(["apt-get", *self._options, "download", "--print-uris", *packages])
-        return sum(int(size) for size in re.findall(r"^'\S+' \S+ (\d+) ", uris, re.MULTILINE))
-
-
-def _is_special(release: str) -> bool:
-    return bool(re.search(r"-(rt|cloud)-", release))
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
-
-
-def _output(command: Sequence[str]) -> str:
-    """Run ``command`` and return what it printed; ToolError when it fails."""
+def output(command: Sequence[str]) -> str:
+    """Run ``command`` and return what it printed; ToolError when it is missing or fails."""
+    if shutil.which(command[0]) is None:
+        raise ToolError(f"no {command[0]} is installed", command=command)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ToolError(
@@ -225,3 +74,30 @@ def _output(command: Sequence[str]) -> str:
             output=done.stderr, hint=done.stderr.strip(),
         )  # fmt: skip
     return done.stdout
+
+
+def download(command: Sequence[str], folder: Path, total: int, progress: Progress | None) -> None:
+    """Run ``command``, which downloads ``total`` bytes into ``folder``; ToolError if it fails."""
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as says,
+        subprocess.Popen(command, cwd=folder, stdout=says, stderr=subprocess.STDOUT) as process,
+    ):
+        try:
+            while process.poll() is None:
+                if progress:
+                    progress("downloading", _size(folder), total)
+                time.sleep(_POLL_SECONDS)
+        except BaseException:
+            process.terminate()
+            raise
+        says.seek(0)
+        said = says.read()
+    if process.returncode:
+        raise ToolError(
+            "the download failed", command=command, returncode=process.returncode,
+            output=said, hint=said.strip() or "is the network there?",
+        )  # fmt: skip
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

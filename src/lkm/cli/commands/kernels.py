@@ -56,7 +56,8 @@ def fetch(what: str, headers: bool, arch: str | None, suite: str | None, as_json
     """Download a kernel into lkm's cache; needs no root and installs nothing.
 
     6.1.0-56-amd64 is a release, cloud-amd64 a flavour (the newest of it), 6.12 a series. With
-    --suite bullseye (trixie, sid, ...) it is looked for there, on the system's own mirrors.
+    --suite bullseye (trixie, sid, ...) it is looked for there, on the system's own mirrors. The
+    distribution's own tool is asked: apt, dnf or pacman.
     """
     line = ProgressLine()
     try:
