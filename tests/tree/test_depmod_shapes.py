@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.elf_writer import Object, Section, Symbol
+from tests.support.huge import SECTIONS, enlarged
 from tests.support.trees import both, kmod_depmod, lkm_depmod, outputs
 
 RELEASE = "6.1.0"
@@ -200,6 +201,15 @@ def test_a_name_that_is_not_ascii(folder: Path) -> None:
     assert result.returncode == 0
     assert "only 7-bit ASCII is supported" in result.stderr
     assert "alias süß a\n" in (folder / "modules.alias").read_text()
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_larger_than_memory(folder: Path, section: str) -> None:
+    (folder / "kernel").mkdir()
+    enlarged(section, folder / "kernel/huge.ko")
+    told = lkm_depmod(folder.parents[2], folder.name)
+    assert "huge.ko: Invalid argument" in told.stderr
+    assert "kernel/huge.ko:\n" in (folder / "modules.dep").read_text()
 
 
 def test_damaged_bytes(folder: Path) -> None:

@@ -38,6 +38,9 @@ def run(argv: Sequence[str]) -> int:
         _report(f"lkm: {error}", error.hint)
         _report_log(error)
         return 2 if isinstance(error, UsageError) else 1
+    except MemoryError:
+        _report("lkm: there is not enough memory for this", "a file may be larger than it should")
+        return 1
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         _report(f"lkm: {name}{error.strerror or error}", "")

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from lkm.errors import FormatError
 
+LARGEST = (1 << 31) - 1
+"""How many bytes a module may have: the kernel's ``finit_module`` reads no more (``INT_MAX``)."""
 _HEAD = 64
 _TAIL = 16 * 1024
 
@@ -64,6 +66,8 @@ class BytesSource:
 class FileSource:
     """An open file; its descriptor lives as long as the object, or until ``close``.
 
+    Raises ``FormatError`` for one that is no regular file, or too large for a module.
+
     The end of an ELF file holds its section headers, their names and the signature: ``expect``
     reads them at once, so that looking at a module costs three reads.
     """
@@ -78,6 +82,13 @@ class FileSource:
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise FormatError("a regular file", stat.filemode(status.st_mode), path=path)
+        if status.st_size > LARGEST:
+            raise FormatError(
+                "a module of less than 2 GiB, the most a kernel loads",
+                f"{status.st_size} bytes",
+                path=path,
+                hint="the file is damaged, or no module",
+            )
         self.size = status.st_size
         self._head = os.pread(self._descriptor, _HEAD, 0)
         self._tail = b""
@@ -92,7 +103,7 @@ class FileSource:
             return self._tail[start : start + size]
         check_range(self, offset, size)
         data = os.pread(self._descriptor, size, offset)
-        while len(data) < size:  # a read of more than 2 GiB, or a file that shrank
+        while len(data) < size:  # more than one read gives, or a file that shrank
             more = os.pread(self._descriptor, size - len(data), offset + len(data))
             if not more:
                 self.size = offset + len(data)
@@ -114,3 +125,12 @@ class FileSource:
 
     def __del__(self) -> None:
         self.close()
+
+
+def read_file(path: str) -> bytes:
+    """Return the whole content of a module file; raises what ``FileSource`` does."""
+    source = FileSource(path)
+    try:
+        return source.read(0, source.size)
+    finally:
+        source.close()

@@ -14,6 +14,7 @@ from lkm.doctor.judge import Judgement, Verdict, case_for, judge
 from lkm.doctor.target import Target, nearest
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage, name_of
+from lkm.module.source import read_file
 from lkm.operations.targets import Opened, Where, open_target
 from lkm.tree import kernels
 from lkm.tree.plan import Reason, Step, StepKind
@@ -101,8 +102,7 @@ def _file(
     """Judge one file; what the kernel's other neighbours know is added to each finding."""
     name = name_of(path)
     try:
-        with open(path, "rb") as file:
-            data = file.read()
+        data = read_file(path)
         case: Case = replace(case_for(path, data, target, parameters), sources=sources)
         name = case.module
         judgement = _enriched(judge(case), target)

@@ -6,7 +6,6 @@ import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from lkm.doctor.compatibility import Cell, Distance, Row, row
 from lkm.doctor.offers import Offer
@@ -14,6 +13,7 @@ from lkm.doctor.target import Target, offers_of
 from lkm.doctor.target_tree import module_files
 from lkm.errors import FormatError, NotFoundError, UnsupportedError, missing_extra
 from lkm.module.image import ModuleImage
+from lkm.module.source import read_file
 from lkm.operations.parallel import Progress, spread
 from lkm.operations.targets import at_rest
 from lkm.tree import kernels
@@ -119,7 +119,7 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 
 
 def _judged(path: str, targets: Sequence[Target]) -> Row:
-    return row(path, Path(path).read_bytes(), targets)
+    return row(path, read_file(path), targets)
 
 
 def _with_given(target: Target, paths: Sequence[str]) -> Target:
@@ -174,4 +174,4 @@ def _on_cluster(
 
 
 def _with_content(chunk: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
-    return tuple((path, Path(path).read_bytes()) for path in chunk)
+    return tuple((path, read_file(path)) for path in chunk)

@@ -11,9 +11,8 @@ from lkm.errors import FormatError, LkmError, NotFoundError
 from lkm.module import compression
 from lkm.module.compression import Compression
 from lkm.module.elf import ElfFile, ObjectType
-from lkm.module.source import BytesSource
+from lkm.module.source import BytesSource, read_file
 
-_LARGEST = 512 << 20
 _SUFFIXES = tuple(f".ko{packed.suffix}" for packed in Compression)
 
 
@@ -60,10 +59,7 @@ def _walk(directory: str) -> Iterator[str]:
 
 def read(path: str) -> tuple[bytes, Compression]:
     """Return the unpacked bytes of the module file ``path`` and how it was packed."""
-    with open(path, "rb") as file:
-        data = file.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise FormatError(f"a module of at most {_LARGEST >> 20} MiB", "a larger file", path=path)
+    data = read_file(path)
     return compression.decompress(data, path=path), compression.detect(data)
 
 

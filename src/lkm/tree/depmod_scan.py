@@ -46,6 +46,7 @@ _SECTION = 64
 _SYMBOL = 24
 _GAP = 4096  # between two sections: to read it costs less than to read twice
 _NAMES_GUESS = 1024  # the section names usually lie just before the section headers
+_LARGEST = 1 << 28  # bytes; the careful reader knows how large a module may be
 _ONE_BYTE = 256
 # A section header's first word is its type and where its name begins.
 _PROGBITS, _SYMTAB, _STRTAB = 1 << 32, 2 << 32, 3 << 32
@@ -202,7 +203,7 @@ def _usual_facts(read: Read, keep: Keep, file: Any, size: int) -> Facts:
 def _sections(read: Read, file: Any, size: int) -> Sections:
     ident, offset, entry_size, count, strings = _header(read(file, 64, 0))
     end = offset + count * _SECTION
-    if ident != _ELF64_LITTLE or entry_size != _SECTION or end > size:
+    if ident != _ELF64_LITTLE or entry_size != _SECTION or not end <= size <= _LARGEST:
         raise _UnusualError
     start = offset - _NAMES_GUESS if offset > _NAMES_GUESS else 0
     tail = read(file, end - start, start)
