@@ -19,7 +19,7 @@ import pytest
 
 from lkm import files
 from lkm.doctor.finding import Finding
-from lkm.errors import KernelError
+from lkm.errors import KernelError, NotFoundError
 from lkm.kernel.emulated import open_machine
 from lkm.kernel.kernel import Kernel
 from lkm.module import signature
@@ -294,3 +294,19 @@ def test_a_module_signed_as_told_is_taken_for_signed(
         with pytest.raises(KernelError):
             strict.load(path)
     kernel.load(path)
+
+
+def test_a_fix_names_the_file_where_only_the_log_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "of_running", lambda _kernel: raising())
+
+    def raising() -> targets.Opened:
+        raise NotFoundError("no kernel image here")
+
+    path = tmp_path / "my module.ko"
+    path.write_bytes(built("hello").read_bytes())
+    with Kernel(open_machine(FILES.vmlinuz, command_line="module.sig_enforce=1")) as strict:
+        finding = refusal(strict, path)
+    assert finding.name == "signature-unsigned"
+    assert f"lkm sign '{path}' --key" in finding.fixes[0].commands[1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from errno import ENOSYS
 
 from lkm.doctor import log
@@ -43,11 +45,22 @@ def first_finding(
     if decisive is not None and decisive.errno == errno:
         return decisive
     if fatal:
-        return fatal[-1]
+        return _of_file(fatal[-1], path)
     if judged is None:
         return could_not_insert(module, errno)
     # Nothing stood against it: its own init function refused.
     return state.init_returned(module, errno)
+
+
+def _of_file(finding: Finding, path: str) -> Finding:
+    """Name the file in the commands of a finding that was made of the log, which does not."""
+    fixes = [
+        replace(
+            fix, commands=tuple(c.replace("MODULE.ko", shlex.quote(path)) for c in fix.commands)
+        )
+        for fix in finding.fixes
+    ]
+    return replace(finding, fixes=tuple(fixes))
 
 
 def _warned(judged: Examination) -> frozenset[str]:
