@@ -7,6 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from lkm.tree.kernels import KnownKernel
 from tests.support.kernels import KernelFiles
 
 # ext4 and all it needs.
@@ -102,6 +103,21 @@ def arch_repository(folder: Path, packages: dict[str, tuple[str, Path]]) -> Path
     )
     _run("pacman", "--config", config, "--logfile", "/dev/null", "-Sy")
     return config
+
+
+def check_whole(found: KnownKernel, release: str, cache: Path) -> None:
+    """Assert that a kernel was fetched, without headers, and that kmod finds its modules."""
+    folder = found.root / "lib/modules" / release
+    assert (found.release, found.root, found.headers) == (release, cache / release, None)
+    assert found.vmlinuz == folder / "vmlinuz"
+    shown = subprocess.run(
+        ["modprobe", "-d", found.root, "-S", release, "-C", "/dev/null", "-D", "ext4"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for path in MODULES:
+        assert f"insmod {folder}/{path}" in shown
 
 
 def _run(*command: object) -> None:

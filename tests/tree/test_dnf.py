@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -94,16 +93,7 @@ def test_a_kernels_packages_are_found_by_what_they_provide(options: list[str]) -
 def test_a_fetched_kernel_is_whole_and_indexed(cache: Path) -> None:
     found = kernels.fetch("x86_64")
     folder = found.root / "lib/modules" / RELEASE
-    assert (found.release, found.root, found.headers) == (RELEASE, cache / RELEASE, None)
-    assert found.vmlinuz == folder / "vmlinuz"
-    shown = subprocess.run(
-        ["modprobe", "-d", found.root, "-S", RELEASE, "-C", "/dev/null", "-D", "ext4"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert f"insmod {folder}/kernel/fs/ext4/ext4.ko" in shown
-    assert f"insmod {folder}/kernel/crypto/crc32c_generic.ko" in shown
+    repositories.check_whole(found, RELEASE, cache)
 
     with_headers = kernels.fetch(RELEASE, headers=True)
     assert with_headers.headers == folder / "build"
