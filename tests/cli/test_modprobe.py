@@ -280,6 +280,22 @@ def test_random_configurations_mean_what_they_mean_to_kmod(
     _same_as_kmod(tree, tmp_path_factory.mktemp("config"), directories, asked)
 
 
+@pytest.mark.parametrize(
+    ("rules", "asked"),
+    [
+        ("install snd[-_]* a=1\nsoftdep ext4 post: snd[-_]*", "ext4"),
+        ("install snd* b=1\ninstall snd[a] a=1\nsoftdep ext4 pre: snd[a]", "ext4"),
+        ("install snd[a] a=1", "snd[a]"),
+        ("remove snd* b=1\nremove snd[a] a=1", "snd[a]"),
+        ("install x.y b=1\ninstall x a=1\nsoftdep loop post: x.y", "loop"),
+    ],
+)
+def test_a_command_found_by_a_pattern_that_does_not_match_itself(
+    tree: tuple[Path, str], tmp_path: Path, rules: str, asked: str
+) -> None:
+    _same_as_kmod(tree, tmp_path, [{"a.conf": rules}], asked)
+
+
 @pytest.mark.full
 @_configurations(10 * EXAMPLES)
 def test_a_thousand_random_configurations_mean_what_they_mean_to_kmod(

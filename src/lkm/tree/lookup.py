@@ -62,6 +62,7 @@ class Lookup:
             self._options.setdefault(rule.name, []).append((place, rule))
         self._found: dict[str, tuple[Candidate, ...]] = {}
         self._pool: dict[tuple[str, str], Candidate] = {}
+        self._commands: dict[tuple[str, Candidate], Rule] = {}
         self._paths: dict[Candidate, str] = {}
         self._needed: dict[Candidate, Dependencies] = {}
         self._soft: dict[str, tuple[tuple[Candidate, ...], tuple[Candidate, ...]]] = {}
@@ -123,7 +124,9 @@ class Lookup:
         for kind in ("install", "remove"):
             rule = self._rules[kind].named(name)
             if rule:
-                return (self._candidate(module_name(name), "", rule.source),)
+                candidate = self._candidate(module_name(name), "", rule.source)
+                self._commands[kind, candidate] = rule
+                return (candidate,)
         return ()
 
     def _from_index(self, index: str, alias: str, names: tuple[str, ...]) -> tuple[Candidate, ...]:
@@ -156,12 +159,12 @@ class Lookup:
         return [rule for _, rule in found]
 
     def command_rule(self, kind: str, candidate: Candidate) -> Rule | None:
-        """Return the ``install`` or ``remove`` rule that takes the place of loading, unloading."""
-        rules = self._rules[kind].matching(candidate.module)
-        for rule in rules:
-            if rule.source == candidate.found_by:
-                return rule
-        return rules[0] if rules else None
+        """Return the ``install`` or ``remove`` rule that takes the place of loading, unloading.
+
+        That is the rule the module was found by, whether or not its pattern matches its own name.
+        """
+        found_by = self._commands.get((kind, candidate))
+        return found_by or self._rules[kind].first(candidate.module)
 
     def soft_dependencies(self, module: str) -> tuple[tuple[Candidate, ...], tuple[Candidate, ...]]:
         """Return the modules of the first softdep rule of ``module``: before it, after it."""

@@ -18,13 +18,15 @@ _SPECIAL = re.compile(r"[*?\[\\]")
 class PatternTable:
     """Rules by name; ``matching`` compares as ``fnmatch(pattern, name, 0)`` does."""
 
-    __slots__ = ("_lengths", "_plain", "_rules", "_wild")
+    __slots__ = ("_lengths", "_named", "_plain", "_rules", "_wild")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules = tuple(rules)
         self._plain: dict[str, list[int]] = {}
         self._wild: dict[str, list[int]] = {}
+        self._named: dict[str, Rule] = {}
         for place, rule in enumerate(self._rules):
+            self._named.setdefault(rule.name, rule)
             special = _SPECIAL.search(rule.name)
             if special:
                 self._wild.setdefault(rule.name[: special.start()], []).append(place)
@@ -47,10 +49,7 @@ class PatternTable:
 
     def named(self, name: str) -> Rule | None:
         """Return the first rule whose pattern is ``name`` to the letter."""
-        for rule in self.matching(name) or self._rules:
-            if rule.name == name:
-                return rule
-        return None
+        return self._named.get(name)
 
     def _matching_wild(self, name: str) -> list[int]:
         text = os.fsencode(name)
