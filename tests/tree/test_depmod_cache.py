@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from lkm.tree import depmod_listings, depmod_update
 from lkm.tree.depmod import index_tree
+from lkm.tree.depmod_facts import TreeFacts
 from lkm.tree.depmod_request import OUTPUTS, Outcome, Request
 from lkm.tree.depmod_write import put_apart
 from lkm.tree.index_folder import IndexFolder
@@ -322,4 +323,18 @@ def test_a_partner_that_dies_is_no_loss(tree: Tree, *, done: int, anew: bool) ->
     found = outputs(tree.folder)
     tree.index(cached=False)
     assert found == outputs(tree.folder)
+    assert not list(tree.folder.glob(".*"))
+
+
+def test_an_interrupt_while_the_partner_works_leaves_nothing(tree: Tree) -> None:
+    tree.index(cached=False)
+    before = outputs(tree.folder)
+    tree.add(1, 1)
+    with (
+        patch.object(depmod_update, "ENOUGH", 1),
+        patch.object(TreeFacts, "add_imports", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        tree.index(workers=2, cached=False)
+    assert outputs(tree.folder) == before
     assert not list(tree.folder.glob(".*"))

@@ -62,6 +62,7 @@ class Update:
         # need not wait for: they hang on a circle, and are the garbage collector's.
         self._left_over: list[object] = [self]
         self._names: list[bytes] = []
+        self._forked: Forked | None = None
 
     def run(self, ordered: list[str], now: State) -> Outcome:
         """Read and write what must be; ``now`` is what was found beside the modules' order."""
@@ -87,13 +88,13 @@ class Update:
             return {}
 
     def _index(self, folder: IndexFolder, ordered: list[str], now: State) -> Outcome:
-        gathered = self._gather(folder, ordered, now)
-        self._left_over.append(gathered)
         try:
+            gathered = self._gather(folder, ordered, now)
+            self._left_over.append(gathered)
             return self._put(folder, gathered, now)
         finally:
-            if gathered.partner:
-                gathered.partner.process.finish()
+            if self._forked:
+                self._forked.finish()
 
     def _put(self, folder: IndexFolder, gathered: _Gathered, now: State) -> Outcome:
         facts, read, keep, partner, save = gathered
@@ -150,9 +151,9 @@ class Update:
         if request.workers < 2 or request.busy or len(facts.paths) < ENOUGH or not parts:
             return None
         build = self._build(facts)
-        return Partner(
-            Forked(lambda receive: put_apart(folder, build, parts, receive, save)), parts
-        )
+        folder.expect(*(name for part in parts for name in PARTS[part]))
+        self._forked = Forked(lambda receive: put_apart(folder, build, parts, receive, save))
+        return Partner(self._forked, parts)
 
     def _saver(self, facts: TreeFacts) -> Callable[[], int]:
         """Return what keeps ``facts`` for the next run, and returns the number they got."""

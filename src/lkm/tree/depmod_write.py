@@ -72,7 +72,6 @@ def put_together(
     here it is done there.
     """
     apart = partner.parts if partner else ()
-    folder.expect(*(name for part in apart for name in PARTS[part]))
     answer = None
     try:
         messages = put_parts(folder, build, [part for part in parts if part not in apart])
