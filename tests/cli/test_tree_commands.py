@@ -70,7 +70,7 @@ def test_lint_prints_like_a_compiler_and_fails(tmp_path: Path) -> None:
     ("verb", "arguments", "members"),
     [
         ("why", ["a"], {"name", "meanings", "steps", "rules", "problems", "similar"}),
-        ("graph", ["a"], {"roots", "modules", "edges"}),
+        ("graph", ["a"], {"roots", "modules", "edges", "problems"}),
         ("lint", [], {"findings"}),
     ],
 )
@@ -78,6 +78,17 @@ def test_json_documents(tmp_path: Path, verb: str, arguments: list[str], members
     document = json.loads(lkm(verb, *arguments, *_tree(tmp_path), "--json").stdout)
     assert document["schema"] == f"lkm.{verb}/1"
     assert set(document) == members | {"schema"}
+
+
+@pytest.mark.parametrize("verb", ["graph", "why"])
+def test_what_is_read_instead_of_a_damaged_index_is_said(tmp_path: Path, verb: str) -> None:
+    options = _tree(tmp_path)
+    (damaged,) = (path.with_suffix(".dep.bin") for path in tmp_path.rglob("modules.dep"))
+    damaged.write_bytes(b"damaged")
+    done = lkm(verb, "a", *options)
+    assert done.returncode == 0
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "modules.dep.bin" in line]
+    assert any("/modules.dep was read instead (depmod makes it anew)" in line for line in said)
 
 
 def test_graph_draws_svg(tmp_path: Path) -> None:

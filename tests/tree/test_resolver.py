@@ -47,10 +47,9 @@ def test_a_truncated_trie_gives_way_to_the_text(tmp_path: Path, kmod_tree: Path,
         assert damaged.dependency_line(module) == intact.dependency_line(module)
     for alias in ("pci:v00008086d00001572sv1sd2bc3sc4i5", "fs-ext4", "nothing:x"):
         assert damaged.aliases(alias) == intact.aliases(alias)
-    assert {Path(problem.path).name for problem in damaged.problems} == {
-        "modules.dep.bin",
-        "modules.alias.bin",
-    }
+    for name in ("modules.dep", "modules.alias"):
+        (problem,) = (p for p in damaged.problems if p.startswith(f"{tmp_path / name}.bin"))
+        assert f"; {tmp_path / name} was read instead" in problem
 
 
 def test_an_index_that_cannot_be_read_gives_way_to_the_text(tmp_path: Path) -> None:

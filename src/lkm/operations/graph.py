@@ -25,11 +25,15 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Modules, the ones asked for first, and the edges between them."""
+    """Modules, the ones asked for first, and the edges between them.
+
+    ``problems`` are indexes that could not be used, and what was read instead.
+    """
 
     roots: tuple[str, ...]
     modules: tuple[str, ...]
     edges: tuple[Edge, ...]
+    problems: tuple[str, ...] = ()
 
 
 def whole_graph(resolver: Resolver) -> Graph:
@@ -38,7 +42,8 @@ def whole_graph(resolver: Resolver) -> Graph:
     edges = [edge for name in names for edge in _edges(resolver, name)]
     ends = {edge.needs for edge in edges}
     modules = tuple(sorted({*names, *ends}))
-    return Graph(tuple(name for name in modules if name not in ends), modules, tuple(edges))
+    roots = tuple(name for name in modules if name not in ends)
+    return _graph(resolver, roots, modules, edges)
 
 
 def graph_of(resolver: Resolver, name: str) -> Graph:
@@ -53,7 +58,7 @@ def graph_of(resolver: Resolver, name: str) -> Graph:
             if edge.needs not in modules:
                 modules[edge.needs] = None
                 todo.append(edge.needs)
-    return Graph(roots, tuple(modules), tuple(edges))
+    return _graph(resolver, roots, modules, edges)
 
 
 def reverse_graph_of(resolver: Resolver, name: str) -> Graph:
@@ -71,7 +76,13 @@ def reverse_graph_of(resolver: Resolver, name: str) -> Graph:
             if edge.module not in modules:
                 modules[edge.module] = None
                 todo.append(edge.module)
-    return Graph(roots, tuple(modules), tuple(edges))
+    return _graph(resolver, roots, modules, edges)
+
+
+def _graph(
+    resolver: Resolver, roots: tuple[str, ...], modules: Iterable[str], edges: Iterable[Edge]
+) -> Graph:
+    return Graph(roots, tuple(modules), tuple(edges), tuple(resolver.indexes.problems))
 
 
 def _roots(resolver: Resolver, name: str) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ class Indexes:
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = os.fspath(directory)
-        self.problems: list[FormatError] = []
+        self.problems: list[str] = []
         self._open: dict[str, IndexFile | None] = {}
 
     def dependency_line(self, module: str) -> str | None:
@@ -91,5 +91,6 @@ class Indexes:
             index = None
         # A tree need not have the built-in indexes, and nobody misses what has no text either.
         if problem.found != _NO_FILE or (index and name in _EXPECTED):
-            self.problems.append(problem)
+            instead = f"{index.path} was read instead" if index else "there is no text of it"
+            self.problems.append(f"{problem}; {instead} (depmod makes it anew)")
         return index

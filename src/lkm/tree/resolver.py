@@ -73,7 +73,7 @@ class Resolver(Lookup):
             targets.append(Target(candidate.module, candidate.alias, candidate.found_by, steps))
             if self.needs(candidate).problem:
                 problems.append(self.needs(candidate).problem)
-        problems += [str(problem) for problem in self.indexes.problems]
+        problems += self.indexes.problems
         return Plan(name, tuple(targets), tuple(problems))
 
     def _decided(

@@ -43,8 +43,17 @@ def command(
     else:
         graph = (reverse_graph_of if reverse else graph_of)(open_tree(), name)
     if as_json:
-        print_json("graph", roots=graph.roots, modules=graph.modules, edges=graph.edges)
-    elif svg:
+        print_json(
+            "graph",
+            roots=graph.roots,
+            modules=graph.modules,
+            edges=graph.edges,
+            problems=graph.problems,
+        )
+        return
+    for problem in graph.problems:
+        click.echo(f"note: {problem}", err=True)
+    if svg:
         click.echo(_svg(dot_text(graph)), nl=False)
     elif dot:
         click.echo(dot_text(graph), nl=False)
