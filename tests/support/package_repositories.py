@@ -7,7 +7,12 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from lkm.tree import package_tools
+from lkm.tree.dnf import Dnf
 from lkm.tree.kernels import KnownKernel
+from lkm.tree.pacman import Pacman
 from tests.support.kernels import KernelFiles
 
 # ext4 and all it needs.
@@ -103,6 +108,19 @@ def arch_repository(folder: Path, packages: dict[str, tuple[str, Path]]) -> Path
     )
     _run("pacman", "--config", config, "--logfile", "/dev/null", "-Sy")
     return config
+
+
+def serve(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tool: type[Dnf | Pacman], options: list[str]
+) -> Path:
+    """Have kernels fetched through ``tool``, into a cache in ``folder``; return where they go."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.setattr(
+        package_tools,
+        "package_source",
+        lambda architecture, suite: tool(architecture, suite, options),
+    )
+    return folder / "lkm/kernels"
 
 
 def check_whole(found: KnownKernel, release: str, cache: Path) -> None:

@@ -1,5 +1,6 @@
 """The incremental run: whatever happened to the modules, the bytes are those of a full run."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -338,3 +339,27 @@ def test_an_interrupt_while_the_partner_works_leaves_nothing(tree: Tree) -> None
         tree.index(workers=2, cached=False)
     assert outputs(tree.folder) == before
     assert not list(tree.folder.glob(".*"))
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_what_could_not_be_read_is_read_when_it_can(tree: Tree, *, other: bool) -> None:
+    """Permissions are not among what tells a module from what it was."""
+    opened = os.open
+
+    def refusing(path: str, *rest: Any, **named: Any) -> int:
+        if str(path).endswith("fuse.ko"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return opened(path, *rest, **named)
+
+    tree.index()
+    fuse = SOURCES.index("kernel/fs/fuse/fuse.ko")
+    tree.add(fuse, fuse)
+    with patch.object(os, "open", refusing):
+        tree.index()
+    if other:
+        tree.touch(0)
+    tree.index()
+    found = outputs(tree.folder)
+    assert b"fs-fuse" in found["modules.alias"]
+    tree.index(cached=False)
+    assert found == outputs(tree.folder)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from lkm.errors import FormatError, NotFoundError, ToolError
-from lkm.tree import kernels, package_tools, rpm
+from lkm.tree import kernels, rpm
 from lkm.tree.dnf import Dnf
 from tests.support import package_repositories as repositories
 from tests.support.kernels import KernelFiles
@@ -65,15 +64,8 @@ def options(tmp_path_factory: pytest.TempPathFactory, kernel: KernelFiles) -> li
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> Iterator[Path]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(
-        package_tools,
-        "package_source",
-        lambda architecture, suite: Dnf(architecture, suite, options),
-    )
-    yield tmp_path / "lkm/kernels"
-    shutil.rmtree(tmp_path / "lkm", ignore_errors=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> Path:
+    return repositories.serve(monkeypatch, tmp_path, Dnf, options)
 
 
 def test_a_kernels_packages_are_found_by_what_they_provide(options: list[str]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,15 +44,8 @@ def options(tmp_path_factory: pytest.TempPathFactory, kernel: KernelFiles) -> li
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> Iterator[Path]:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(
-        package_tools,
-        "package_source",
-        lambda architecture, suite: Pacman(architecture, suite, options),
-    )
-    yield tmp_path / "lkm/kernels"
-    shutil.rmtree(tmp_path / "lkm", ignore_errors=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> Path:
+    return repositories.serve(monkeypatch, tmp_path, Pacman, options)
 
 
 def test_kernels_are_what_has_headers_beside_it(options: list[str]) -> None:

@@ -17,7 +17,6 @@ from lkm.operations.module_files import Failure, ModuleFile
 from lkm.operations.parallel import Progress, spread
 from lkm.signing import certificate, keys, sign
 from lkm.signing.sign import KeySigner, OpensslSigner, Signer, SignFileSigner
-from lkm.tree import kernels
 
 _SIGN_FILE = "scripts/sign-file"
 
@@ -82,6 +81,8 @@ def find_sign_file() -> str:
 
     Then the newest of the installed and of the fetched ones, as ``tree.kernels`` knows them.
     """
+    from lkm.tree import kernels  # only a key in a token needs it
+
     headers = [Path("/lib/modules", os.uname().release, "build")]
     headers += [kernel.headers for kernel in reversed(kernels.known()) if kernel.headers]
     headers += sorted(Path("/usr/lib").glob("linux-kbuild-*"), reverse=True)

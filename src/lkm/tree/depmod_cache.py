@@ -73,10 +73,7 @@ class Cache:
         return None if content is None else State(*content)
 
     def load_facts(self, number: int) -> TreeFacts | None:
-        """Return the facts the last run left, if they are those of that number.
-
-        But for the signatures, which are in the state.
-        """
+        """Return the facts the last run left, if they are those of that number."""
         from lkm.tree.depmod_facts import KnownSymbols, TreeFacts  # not needed for the state
 
         content = self._load(_FACTS)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from lkm.tree.depmod_order import Dependencies
     from lkm.tree.depmod_scan import Scanned
-    from lkm.tree.depmod_signature import Signature
 
 _RECORD_NAME = 56  # bytes of a __versions record that hold the padded name
 
@@ -63,7 +62,6 @@ class TreeFacts:
     """The facts of modules in a fixed order; each attribute is a column.
 
     ``imports`` are numbers of ``known`` symbols; where ``exact`` is set, in symbol-table order.
-    ``signatures`` are those the modules had when they were read, all of them in this run.
     Strings are ended by NUL.
     """
 
@@ -77,7 +75,6 @@ class TreeFacts:
         "known",
         "paths",
         "problems",
-        "signatures",
         "softdeps",
         "weakdeps",
     )
@@ -85,7 +82,6 @@ class TreeFacts:
     def __init__(self, known: KnownSymbols) -> None:
         self.known = known
         self.paths: list[str] = []
-        self.signatures: list[Signature] = []
         self.aliases: list[bytes] = []
         self.softdeps: list[bytes] = []
         self.weakdeps: list[bytes] = []
@@ -106,7 +102,6 @@ class TreeFacts:
         facts.weakdeps = [module[2] for module, _ in scanned]
         facts.exports = [module[3] for module, _ in scanned]
         facts.problems = [module[6] for module, _ in scanned]
-        facts.signatures = [signature for _, signature in scanned]
         return facts
 
     def add_imports(self, scanned: Sequence[Scanned]) -> None:

@@ -12,6 +12,7 @@ from lkm.tree.depmod_facts import TreeFacts
 from lkm.tree.depmod_gather import ENOUGH, gather, scan_all
 from lkm.tree.depmod_order import CycleError
 from lkm.tree.depmod_request import PARTS, Outcome
+from lkm.tree.depmod_signature import NO_SIGNATURE
 from lkm.tree.depmod_workers import Forked
 from lkm.tree.depmod_write import APART, UPDATED_APART, Partner, put_apart, put_together
 from lkm.tree.index_folder import IndexFolder
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lkm.tree.depmod_cache import Cache, State
     from lkm.tree.depmod_request import Messages, Progress, Request
     from lkm.tree.depmod_scan import Scanned
+    from lkm.tree.depmod_signature import Signature
 
 
 class _Gathered(Record):
@@ -63,6 +65,9 @@ class Update:
         self._left_over: list[object] = [self]
         self._names: list[bytes] = []
         self._forked: Forked | None = None
+        # What the modules were when they were read, which counts rather than what they were when
+        # they were found: one that could not be read is read again.
+        self._read: dict[str, Signature] = {}
 
     def run(self, ordered: list[str], now: State) -> Outcome:
         """Read and write what must be; ``now`` is what was found beside the modules' order."""
@@ -110,7 +115,7 @@ class Update:
         if self._old:
             self._messages |= {part: self._old.messages[part] for part in keep}
         written = folder.commit(partner and partner.process.answers)
-        self._save_state(now, facts, number)
+        self._save_state(now, number)
         return Outcome(len(facts.paths), read, written)
 
     def _gather(self, folder: IndexFolder, ordered: list[str], now: State) -> _Gathered:
@@ -133,6 +138,7 @@ class Update:
         request = self._request
         scanned = gather(request.directory, ordered, request.workers, self._progress)
         self._left_over.append(scanned)
+        self._note_read(ordered, scanned)
         facts = TreeFacts.gathered(ordered, scanned)
         facts.owners()  # which both need
         partner = self._partner(folder, facts, APART)
@@ -210,19 +216,22 @@ class Update:
         if 2 * len(changed) > len(ordered):
             return None
         scanned = scan_all(request.directory, changed, self._progress)
+        self._note_read(changed, scanned)
         exports = {name for facts, _ in scanned for name in facts[3].split(b"\0")[:-1]}
         if not exports <= old.known.numbers.keys():
             return None  # the others may import what nobody exported when they were read
         facts = TreeFacts.changed(old, ordered, dict(zip(changed, scanned, strict=True)))
         return facts, len(changed)
 
-    def _save_state(self, now: State, facts: TreeFacts, number: int) -> None:
+    def _note_read(self, paths: Sequence[str], scanned: Sequence[Scanned]) -> None:
+        self._read = {path: read for path, (_, read) in zip(paths, scanned, strict=True)}
+
+    def _save_state(self, now: State, number: int) -> None:
         if not self._cache:
             return
-        signatures = now.signatures
-        if not signatures:
-            read = dict(zip(facts.paths, facts.signatures, strict=True))
-            signatures = [read[path] for path in now.all_paths()]
+        paths, read = now.all_paths(), self._read
+        found = now.signatures or [NO_SIGNATURE] * len(paths)
+        signatures = [read.get(path, was) for path, was in zip(paths, found, strict=True)]
         self._cache.save_state(
             now.replaced(
                 signatures=signatures,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lkm.errors import NotFoundError, ToolError, UsageError
@@ -47,19 +47,22 @@ class Pacman:
     def select(self, what: str) -> KernelPackages:
         """See PackageSource; a flavour is ``linux``, ``linux-lts`` or ``lts``."""
         kernels = self._kernels()
-        by_name = {name: release for release, name in kernels.items()}
-        series = of_series(what, [by_name["linux"]] if "linux" in by_name else [])
-        series += of_series(what, sorted(kernels, key=version_key))
-        release = by_name.get(what) or by_name.get(f"linux-{what}") or next(iter(series), "")
-        if what in kernels:
-            release = what
-        if not release:
+        release = what if what in kernels else self._release(what, kernels)
+        name = kernels[release]
+        return KernelPackages(release, (name,), (f"{name}-headers",))
+
+    def _release(self, what: str, kernels: Mapping[str, str]) -> str:
+        """Return the release of a flavour, or the newest of a series, the plain kernel's first."""
+        for release, name in kernels.items():
+            if name in (what, f"linux-{what}"):
+                return release
+        found = of_series(what, sorted(kernels, key=version_key))
+        if not found:
             raise NotFoundError(
                 f"no kernel {what!r} among the packages pacman knows",
                 hint="`lkm kernels --available` lists them; `sudo pacman -Sy` renews the list",
             )
-        name = kernels[release]
-        return KernelPackages(release, (name,), (f"{name}-headers",))
+        return next((r for r in found if kernels[r] == "linux"), found[-1])
 
     def _kernels(self) -> dict[str, str]:
         """Return the name of each kernel's package, by its release."""
