@@ -35,8 +35,8 @@ def confine(
     """Let this process read only below ``read``, write only below ``write``, and use no TCP.
 
     Paths that do not exist are left out. Where the kernel knows how, signals and abstract sockets
-    of other processes are out of reach too. Returns the ABI; 0: nothing is confined. Raises OSError.
-    """  # fmt: skip
+    of other processes are out of reach too. Returns the ABI (0: nothing is confined); OSError.
+    """
     version = abi()
     if not version:
         return 0
