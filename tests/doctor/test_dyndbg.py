@@ -14,7 +14,7 @@ from lkm.doctor.dyndbg import DebugSite, Query
 from lkm.errors import FormatError, NotFoundError, UsageError
 from lkm.kernel.emulated import open_machine
 from lkm.kernel.kernel import Kernel
-from lkm.operations import dyndbg as operation
+from lkm.operations.running import dyndbg as operation
 from tests.support.kernels import kernel_files
 from tests.support.modules import built
 

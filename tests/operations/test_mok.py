@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lkm.errors import ToolError, UnsupportedError, UsageError
-from lkm.operations import mok
+from lkm.operations.trust import mok
 from lkm.signing import certificate, efi, keys
 from lkm.signing.keys import KeyFiles
 

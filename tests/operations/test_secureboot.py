@@ -16,8 +16,8 @@ from lkm.kernel.kernel import Kernel
 from lkm.kernel.providers import from_tree
 from lkm.kernel.vm import firmware, secure_boot
 from lkm.kernels.known import find_kernel
-from lkm.operations import secureboot
-from lkm.operations.secureboot import RehearsalStep
+from lkm.operations.trust import secureboot
+from lkm.operations.trust.secureboot import RehearsalStep
 from lkm.signing import certificate, keys, variable_store
 from lkm.signing.keys import KeyFiles
 from lkm.signing.verify import Enforcement, SignatureVerdict

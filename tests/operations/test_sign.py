@@ -15,9 +15,10 @@ import pytest
 from lkm.errors import FormatError, LkmError, NotFoundError, UsageError
 from lkm.module import compression, signature
 from lkm.module.compression import Compression
-from lkm.operations import module_files, sign, verify
+from lkm.operations import module_files
 from lkm.operations.module_files import FileFailure, ModuleFile
-from lkm.operations.sign import Rewritten
+from lkm.operations.trust import sign, verify
+from lkm.operations.trust.sign import Rewritten
 from lkm.signing import certificate, keyring, keys
 from lkm.signing.keys import KeyFiles
 from lkm.signing.sign import KeySigner, ModuleSigner

@@ -11,8 +11,9 @@ import pytest
 
 from lkm.errors import NotFoundError, UsageError
 from lkm.module import signature
-from lkm.operations import module_files, verify
+from lkm.operations import module_files
 from lkm.operations.module_files import FileFailure
+from lkm.operations.trust import verify
 from lkm.signing import keyring
 from lkm.signing.verify import SignatureVerdict, Verification
 from tests.support.kernels import KernelFiles, kernel_files

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from lkm.operations.module_files import FileFailure
-from lkm.operations.sign import Rewritten
+from lkm.operations.trust.sign import Rewritten
 
 F = TypeVar("F", bound=Callable[..., Any])
 

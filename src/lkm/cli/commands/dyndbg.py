@@ -8,8 +8,8 @@ from lkm.cli.findings import printable
 from lkm.cli.kernel_choice import kernel_option, opened
 from lkm.cli.output import print_json
 from lkm.errors import UsageError
-from lkm.operations import dyndbg
-from lkm.operations.dyndbg import DebugSite, Query
+from lkm.operations.running import dyndbg
+from lkm.operations.running.dyndbg import DebugSite, Query
 
 
 @click.command("dyndbg")

@@ -22,7 +22,7 @@ VOID = "void"
 
 
 @dataclass(frozen=True, slots=True)
-class Prototype:
+class CallPrototype:
     """A function's parameters as (name, type, bytes, signed), and its result's."""
 
     parameters: tuple[tuple[str, str, int, bool], ...]
@@ -30,7 +30,7 @@ class Prototype:
     known: bool = True
 
 
-UNKNOWN = Prototype((), (VOID, 8, False), known=False)
+UNKNOWN = CallPrototype((), (VOID, 8, False), known=False)
 
 
 class Signatures:
@@ -38,23 +38,23 @@ class Signatures:
 
     def __init__(self, btf: Btf) -> None:
         self._btf = btf
-        self._found: dict[str, Prototype] = {}
+        self._found: dict[str, CallPrototype] = {}
 
-    def of(self, function: str) -> Prototype:
+    def of(self, function: str) -> CallPrototype:
         """Return the signature of a function, ``UNKNOWN`` when the kernel has none."""
         found = self._found.get(function)
         if found is None:
             found = self._found[function] = self._read(function)
         return found
 
-    def _read(self, function: str) -> Prototype:
+    def _read(self, function: str) -> CallPrototype:
         try:
             prototype = self._btf.prototype(function)
         except LkmError:
             return UNKNOWN
         named = [(name, type_) for name, type_ in prototype.parameters if type_ != "..."]
         parameters = tuple((name, type_, *self._width(type_)) for name, type_ in named)
-        return Prototype(parameters, (prototype.result, *self._width(prototype.result)))
+        return CallPrototype(parameters, (prototype.result, *self._width(prototype.result)))
 
     def _width(self, spelled: str) -> tuple[int, bool]:
         """Return the size in bytes and the signedness of a type as C spells it."""
@@ -70,7 +70,7 @@ class Signatures:
         return size, "unsigned" not in parts and "_Bool" not in parts and words != VOID
 
 
-def arguments(processor: Processor, signature: Prototype) -> tuple[CallArgument, ...]:
+def arguments(processor: Processor, signature: CallPrototype) -> tuple[CallArgument, ...]:
     """Read the arguments that are in registers, as they are at a function's entry."""
     found = []
     for (name, type_, size, signed), register in zip(
@@ -82,7 +82,7 @@ def arguments(processor: Processor, signature: Prototype) -> tuple[CallArgument,
     return tuple(found)
 
 
-def result(processor: Processor, signature: Prototype) -> int | None:
+def result(processor: Processor, signature: CallPrototype) -> int | None:
     """Read what a function returned, ``None`` when it returns nothing."""
     type_, size, signed = signature.result
     if type_ == VOID:

@@ -13,7 +13,7 @@ from lkm.cli import passphrase
 from lkm.cli.output import print_json
 from lkm.cli.text import colons
 from lkm.errors import UsageError
-from lkm.operations import mok
+from lkm.operations.trust import mok
 from lkm.signing.verify import Answer
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -8,7 +8,7 @@ from pathlib import Path
 from lkm.errors import NotFoundError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.vm import guest
-from lkm.operations import mok
+from lkm.operations.trust import mok
 from lkm.signing import efi, mokmanager
 from lkm.signing.certificate import Certificate
 from lkm.signing.mokmanager import MokScreen

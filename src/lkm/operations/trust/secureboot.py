@@ -21,7 +21,7 @@ from lkm.kernels.choose import choose_bootable
 from lkm.kernels.known import KnownKernel
 from lkm.module import signature
 from lkm.module.image import ModuleImage
-from lkm.operations import mok_enrolment
+from lkm.operations.trust import mok_enrolment
 from lkm.signing import certificate, keys, sign, trust_state, variable_store, verify
 from lkm.signing.certificate import Certificate
 from lkm.signing.keyring import Keyring, TrustedKey

@@ -16,7 +16,7 @@ from enum import StrEnum
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.module.names import normalize
-from lkm.operations.load import LoadFailure, LoadOptions, carry_out, loaded_in
+from lkm.operations.running.load import LoadFailure, LoadOptions, carry_out, loaded_in
 from lkm.tree.config import Rule, read_modules_load
 from lkm.tree.plan import Plan, StepKind
 from lkm.tree.resolver import Resolver

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import click
 
 from lkm.cli.output import ProgressLine, print_json
-from lkm.operations import module_files, verify
+from lkm.operations import module_files
 from lkm.operations.module_files import FileFailure
+from lkm.operations.trust import verify
 from lkm.signing.verify import SignatureVerdict, Verification
 
 _FEW = 10

@@ -9,8 +9,8 @@ import click
 from lkm.cli import passphrase
 from lkm.cli.output import ProgressLine, print_json
 from lkm.errors import UsageError
-from lkm.operations import secureboot
-from lkm.operations.secureboot import RehearsalStep
+from lkm.operations.trust import secureboot
+from lkm.operations.trust.secureboot import RehearsalStep
 
 
 @click.group("secureboot")

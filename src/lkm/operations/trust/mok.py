@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from lkm.errors import ToolError, UnsupportedError, UsageError
-from lkm.operations.keys import CertificateFacts, facts
+from lkm.operations.trust.keys import CertificateFacts, facts
 from lkm.signing import certificate, mokmanager, trust_state
 from lkm.signing.certificate import Certificate
 from lkm.signing.mokmanager import MokScreen
