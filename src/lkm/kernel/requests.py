@@ -40,7 +40,7 @@ Provider = Callable[[str], Sequence[Insertion]]
 
 
 @dataclass(slots=True)
-class Request:
+class ModuleRequest:
     """One request of the kernel: what it executed, and the result of each load."""
 
     argv: tuple[str, ...]
@@ -74,7 +74,7 @@ class RequestDesk:
     def __init__(self, limits: RequestLimits | None = None) -> None:
         self.provider: Provider | None = None
         self.limits = limits or RequestLimits()
-        self.requests: list[Request] = []
+        self.requests: list[ModuleRequest] = []
         self.ignored = 0
         self._modules = self._size = 0
         self._seconds = 0.0
@@ -85,9 +85,9 @@ class RequestDesk:
         self.ignored = self._modules = self._size = 0
         self._seconds = 0.0
 
-    def take(self, argv: Sequence[str]) -> Request:
+    def take(self, argv: Sequence[str]) -> ModuleRequest:
         """Note a request; one too many is not kept, and has its ``error`` set."""
-        request = Request(tuple(word[: _LONGEST_NAME + 1] for word in argv[:_MOST_WORDS]))
+        request = ModuleRequest(tuple(word[: _LONGEST_NAME + 1] for word in argv[:_MOST_WORDS]))
         if len(self.requests) < self.limits.requests:
             self.requests.append(request)
         else:
@@ -95,7 +95,7 @@ class RequestDesk:
             request.error = f"the kernel has asked {self.limits.requests} times already"
         return request
 
-    def answer(self, request: Request) -> Sequence[Insertion]:
+    def answer(self, request: ModuleRequest) -> Sequence[Insertion]:
         """Return what to load for a request; nothing, and its ``error`` set, when it is refused."""
         if self.provider is None or request.error:
             return ()
@@ -132,7 +132,7 @@ def check_name(name: str) -> None:
         raise UnsupportedError(f"the kernel asked for {name!r}: a path, where names are answered")
 
 
-class Progress:
+class RequestProgress:
     """Which insertions are still to be made, and modprobe's exit status: that of the last target.
 
     Source: kmod's ``tools/modprobe.c: insmod``.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from lkm.kernel.emulated.hardware.memory import Memory
+from lkm.kernel.emulated.hardware.memory import MachineMemory
 from lkm.kernel.emulated.system_calls import (
     MAP_PRIVATE_ANONYMOUS_POPULATE,
     PROT_READ_WRITE,
@@ -15,22 +15,22 @@ from lkm.kernel.emulated.system_calls import (
     Number,
 )
 from lkm.kernel.emulated.tasks import Program
-from lkm.kernel.requests import Insertion, Progress, RequestDesk
+from lkm.kernel.requests import Insertion, RequestDesk, RequestProgress
 
 
-class Modprobe:
+class ModprobeTask:
     """Makes the programs of the tasks that the kernel executes; ``desk`` has their requests."""
 
     def __init__(self) -> None:
         self.desk = RequestDesk()
-        self.memory: Memory | None = None
+        self.memory: MachineMemory | None = None
 
     def program(self, argv: list[str]) -> Program:
         """Return the program for ``argv``; anything but modprobe fails, as if it did not exist."""
         request = self.desk.take(argv)
         if not argv or not argv[0].endswith("/modprobe"):
             return 1
-        progress = Progress()
+        progress = RequestProgress()
         for module in self.desk.answer(request):
             if progress.wants(module.target):
                 result = yield from self._insert(module)

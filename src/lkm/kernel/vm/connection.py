@@ -11,7 +11,7 @@ from typing import Any
 from lkm.errors import FormatError, KernelDiedError, LkmError
 from lkm.kernel.guest import wire
 from lkm.kernel.vm import replies
-from lkm.kernel.vm.modprobe import Modprobe
+from lkm.kernel.vm.modprobe import HostModprobe
 from lkm.kernel.vm.process import QemuProcess
 
 REQUEST_LIMIT = 60.0
@@ -34,7 +34,7 @@ class Connection:
         self.process = process
         self.guest = guest
         self.deadline: float | None = None
-        self.modprobe = Modprobe(process.modprobe, guest)
+        self.modprobe = HostModprobe(process.modprobe, guest)
         self._last_words: KernelDiedError | None = None
 
     def request(

@@ -12,8 +12,8 @@ from typing import Any
 
 from lkm.errors import FormatError, NotFoundError, UnsupportedError
 from lkm.kernel.providers import from_tree
-from lkm.kernel.requests import Provider, Request, RequestDesk
-from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
+from lkm.kernel.requests import ModuleRequest, Provider, RequestDesk
+from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
 from lkm.kernel.vm import guest, snapshot
 from lkm.kernel.vm.connection import Connection
 from lkm.kernel.vm.profile import Profile
@@ -28,7 +28,7 @@ _LOAD_LIMIT = 180.0  # raid6_pq measures its algorithms for seconds, longer on a
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedProgram:
     """A program that ran in the guest: exit status (128 + N for signal N) and what it printed."""
 
     status: int
@@ -78,7 +78,7 @@ class VirtualMachine(Syscalls):
         return False
 
     @property
-    def requests(self) -> tuple[Request, ...]:
+    def requests(self) -> tuple[ModuleRequest, ...]:
         """What the kernel asked modprobe for, in order."""
         return tuple(self.desk.requests)
 
@@ -138,7 +138,7 @@ class VirtualMachine(Syscalls):
 
     def run(
         self, *command: str, stdin: bytes = b"", directory: str = "/", limit: float = 600.0
-    ) -> Finished:
+    ) -> FinishedProgram:
         """Run a program that is in the guest and wait for it to end, ``limit`` seconds at most.
 
         Raises FormatError when it prints more than 64 MiB.
@@ -157,7 +157,7 @@ class VirtualMachine(Syscalls):
                 expected = f"at most {_MOST_OUTPUT} bytes of output from {command[0]}"
                 raise FormatError(expected, f"{size} and more", path=self.name)
             if status is not None:
-                return Finished(status, b"".join(output[0]), b"".join(output[1]))
+                return FinishedProgram(status, b"".join(output[0]), b"".join(output[1]))
             data = None
 
     def spawn(
@@ -276,15 +276,15 @@ class VirtualMachine(Syscalls):
         data: bytes = self.connection.request("syslog", action, size)
         return data
 
-    def init_module(self, image: bytes, parameters: str) -> Outcome:
+    def init_module(self, image: bytes, parameters: str) -> SyscallOutcome:
         """init_module(2), in a child of the agent."""
         return self._outcome("init_module", image, parameters)
 
-    def finit_module(self, descriptor: int, parameters: str, flags: int) -> Outcome:
+    def finit_module(self, descriptor: int, parameters: str, flags: int) -> SyscallOutcome:
         """finit_module(2), in a child of the agent."""
         return self._outcome("finit_module", descriptor, parameters, flags)
 
-    def delete_module(self, name: str, flags: int) -> Outcome:
+    def delete_module(self, name: str, flags: int) -> SyscallOutcome:
         """delete_module(2), in a child of the agent."""
         return self._outcome("delete_module", name, flags)
 
@@ -292,8 +292,8 @@ class VirtualMachine(Syscalls):
         """End the machine."""
         self.connection.close()
 
-    def _outcome(self, call: str, *arguments: Any) -> Outcome:
-        return Outcome(*self.connection.request(call, *arguments, limit=_LOAD_LIMIT))
+    def _outcome(self, call: str, *arguments: Any) -> SyscallOutcome:
+        return SyscallOutcome(*self.connection.request(call, *arguments, limit=_LOAD_LIMIT))
 
 
 def _status(value: Sequence[Any]) -> FileStatus:

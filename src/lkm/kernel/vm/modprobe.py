@@ -16,7 +16,7 @@ from lkm.kernel.vm.output import Output
 _LIMIT = 30.0  # seconds for one message, of a guest that died in the middle of it
 
 
-class Modprobe:
+class HostModprobe:
     """Answers what the guest's kernel asks for, and remembers the requests.
 
     Nobody waits for them all the time: they are answered while one of our own requests is under
