@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from typing import Any
 
 import click
 
-from lkm.cli.output import ProgressLine, plain
+from lkm.cli.output import ProgressLine, fields_of, json_text
+from lkm.cli.text import printable
 from lkm.operations.trial import events
 from lkm.operations.trial.events import Outcome
 from lkm.operations.trial.observation import ObservedEntry, Registration
@@ -23,14 +23,11 @@ class JsonLines:
 
     def __call__(self, event: events.Event) -> None:
         """Print an event; progress is not one that a program needs."""
-        import msgspec  # costs start-up time, which text output need not pay
-
         if isinstance(event, events.Progress):
             return
         name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
-        fields: dict[str, Any] = msgspec.to_builtins(event, enc_hook=plain)
-        document = {"schema": "lkm.try/1", "event": name, **fields}
-        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        document = {"schema": "lkm.try/1", "event": name, **fields_of(event)}
+        sys.stdout.write(json_text(document) + "\n")
         sys.stdout.flush()
 
     def close(self) -> None:
@@ -72,7 +69,7 @@ def _(event: events.KernelChosen) -> list[str]:
 @_lines.register
 def _(event: events.Built) -> list[str]:
     took = _seconds(event.seconds) if event.seconds else "nothing had changed"
-    return [*event.warnings.splitlines(), _row("built", f"{event.module} ({took})")]
+    return [*map(printable, event.warnings.splitlines()), _row("built", f"{event.module} ({took})")]
 
 
 @_lines.register
@@ -253,7 +250,7 @@ def _registrations(label: str, found: tuple[Registration, ...]) -> list[str]:
 def _row(label: str, text: str) -> str:
     """Return a line; its label is coloured where the output is a terminal (else echo strips it)."""
     coloured = click.style(f"{label:>10}", fg=_COLOURS.get(label), bold=True)
-    return f"{coloured}  {text}"
+    return f"{coloured}  " + printable(text, "\t")
 
 
 _BAD = ("refused", "crash", "died", "leak", "problem", "failed")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lkm.operations.trial.instruments import Instruments
 
 _CRASHES = ("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut")
+_MOST_RECORDS = 20_000
 _BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
 
 
@@ -142,10 +143,13 @@ class Teller:
         self.found()
 
     def _log(self, records: Sequence[LogRecord]) -> None:
-        for record in records:
+        room = max(_MOST_RECORDS - len(self._logged), 0)
+        for record in records[:room]:
             self._logged.append(record.text)
             self.emit(events.Logged(self.phase, record))
-        self._tell_crashes(records)
+        if room and len(records) > room:
+            self.problems.append(f"it floods the log: {_MOST_RECORDS} records are told of it")
+        self._tell_crashes(records[:_MOST_RECORDS])
 
     def _tell_crashes(self, records: Sequence[LogRecord]) -> None:
         """Tell in words what oopses, BUGs and warnings there are in a piece of the log."""

@@ -20,13 +20,17 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """What is to be done with the module: switches first, load, actions in order, unload."""
+    """What is to be done with the module: switches first, load, actions in order, unload.
+
+    All of it may take ``timeout`` seconds of wall time, from when the kernel is ready.
+    """
 
     parameters: tuple[str, ...] = ()
     actions: tuple[Action, ...] = ()
     sig_enforce: bool = False
     lockdown: bool = False
     keep: bool = False
+    timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
