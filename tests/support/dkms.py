@@ -23,6 +23,7 @@ SUITE = "trixie"
 KERNELS = ("6.1.0-1-test", "6.1.0-2-test")
 NO_HEADERS = "6.1.0-3-test"
 _TIME = re.compile(r"elapsed time: \d\d:\d\d:\d\d")
+_USAGE = re.compile(r"^Usage: \S+( dkms)?(?= \[action)", re.MULTILINE)
 _TEMPORARY = re.compile(r"/\.tmp_\w+?_\w{6,}")
 
 
@@ -126,6 +127,7 @@ class World:
     def neutral(self, text: str, *, log: bool = False) -> str:
         """Return ``text`` without what is this world's alone."""
         text = text.replace(str(self.root), "ROOT")
+        text = _USAGE.sub("Usage: dkms", text)
         if log:
             text = _TIME.sub("elapsed time", text)
             lines = text.splitlines()

@@ -351,9 +351,9 @@ def _is_clang(circumstances: Circumstances) -> bool:
 
 
 def _comment_names_clang(image: str) -> bool:
+    from lkm.elf.file import ElfFile
+    from lkm.elf.source import FileSource
     from lkm.errors import LkmError  # few headers have a vmlinux
-    from lkm.module.elf import ElfFile
-    from lkm.module.source import FileSource
 
     try:
         return b"clang" in ElfFile(FileSource(image)).named_data(".comment")

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _PACKED = (".zst", ".xz", ".gz")
 """The endings of packed modules; the first of which a kernel has any is its own."""
 
+_MODULE_ENDINGS = (".ko", *(f".ko{ending}" for ending in _PACKED))
+
 
 class KernelTree(Record):
     """A kernel's folder under ``/lib/modules``, its headers and its configuration file."""
@@ -56,7 +58,7 @@ def kernel_tree(
 
 def packed_ending(tree: KernelTree) -> str:
     """Return how the kernel's own modules are packed: ``.zst``, ``.xz``, ``.gz`` or nothing."""
-    found = {os.path.splitext(path)[1] for path in tree.module_files()}
+    found = {os.path.splitext(path)[1] for path in tree.module_files()}  # .ko counts for nothing
     return next((ending for ending in _PACKED if ending in found), "")
 
 
@@ -85,6 +87,9 @@ def _walk(folder: str) -> Iterator[str]:
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(entry.path)
-        elif ".ko" in entry.name and entry.is_file(follow_symlinks=False):
-            if entry.name.endswith(".ko") or os.path.splitext(entry.name)[1] in _PACKED:
-                yield entry.path
+        elif _is_module_name(entry.name) and entry.is_file(follow_symlinks=False):
+            yield entry.path
+
+
+def _is_module_name(name: str) -> bool:
+    return name.endswith(_MODULE_ENDINGS)

@@ -8,6 +8,7 @@ in one process with a clean environment and a time limit.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -219,10 +220,8 @@ def _bash(script: str, env: dict[str, str], what: str) -> tuple[str, str]:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """End the shell and all that it started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, 9)
-    except ProcessLookupError:
-        pass
     process.communicate()
 
 

@@ -1,4 +1,4 @@
-"""Confine a build with Landlock: it writes its own folder only, reads the system, and has no network.
+"""Confine a build with Landlock: it writes its own folder only, and has no network.
 
 Source: ``Documentation/userspace-api/landlock.rst``, ``include/uapi/linux/landlock.h``.
 """
@@ -8,12 +8,13 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
+import sys
 
 from lkm.errors import UnsupportedError
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG = 1
@@ -31,38 +32,43 @@ _HIDDEN = ("home", "root")
 """Folders below / that a build has no business in."""
 
 
-def confine(writable: Sequence[str]) -> Callable[[], None]:
-    """Return what a child calls before it becomes the build.
+def wrapped(
+    command: Sequence[str], *, writable: Sequence[str], readable: Sequence[str]
+) -> list[str]:
+    """Return ``command`` such that it is confined.
 
-    ``writable`` are the folders it may write; all else but homes it may read. Raises
-    ``UnsupportedError`` where this kernel has no Landlock.
+    ``writable`` are the folders it may write; what it may read is ``readable`` and all else but
+    homes. Raises ``UnsupportedError`` where this kernel has no Landlock.
     """
+    _abi()
+    program = [sys.executable, "-m", __name__]
+    return [*program, ":".join(writable), ":".join(readable), *command]
+
+
+def _abi() -> int:
     version = _syscall(_CREATE_RULESET, None, 0, _VERSION_FLAG)
     if version < 1:
         raise UnsupportedError(
             "this kernel has no Landlock, which --sandbox needs",
             hint="Linux 5.13 and later have it, if lsm= on the command line does not leave it out",
         )
-    folders = [os.path.realpath(folder) for folder in writable]
-    readable = [
-        f"/{name}"
-        for name in sorted(os.listdir("/"))
-        if name not in _HIDDEN and not os.path.islink(f"/{name}")
-    ]
-    return lambda: _restrict(version, readable, folders)
+    return version
 
 
-def _restrict(version: int, readable: Sequence[str], writable: Sequence[str]) -> None:
+def restrict(writable: Sequence[str], readable: Sequence[str]) -> None:
+    """Confine this process, and all it starts, for good."""
+    version = _abi()
+    system = [f"/{name}" for name in sorted(os.listdir("/")) if name not in _HIDDEN]
     files = _BASIC | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
     attributes = struct.pack("=QQ", files, _NETWORK if version >= 4 else 0)
     attributes = attributes if version >= 4 else attributes[:8]
     ruleset = _syscall(_CREATE_RULESET, attributes, len(attributes), 0)
     if ruleset < 0:
         raise OSError(ctypes.get_errno(), "landlock_create_ruleset")
-    for path in readable:
-        _allow(ruleset, path, _READING)
+    for path in (*system, *readable, sys.prefix, sys.base_prefix):
+        _allow(ruleset, os.path.realpath(path), _READING)
     for path in writable:
-        _allow(ruleset, path, files)
+        _allow(ruleset, os.path.realpath(path), files)
     for path in _DEVICES:
         _allow(ruleset, path, _READ_FILE | _WRITE_FILE | (_TRUNCATE if version >= 3 else 0))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -91,3 +97,8 @@ def _syscall(number: int, *arguments: int | bytes | None) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     result: int = libc.syscall(ctypes.c_long(number), *arguments)
     return result
+
+
+if __name__ == "__main__":
+    restrict(sys.argv[1].split(":"), sys.argv[2].split(":"))
+    os.execvp(sys.argv[3], sys.argv[3:])

@@ -6,21 +6,25 @@ Source: the loop "Parse command line arguments" of the dkms script, and what fol
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 
 from lkm.build.dkms_tree import Target
 from lkm.cli.dkms_console import silence
 from lkm.cli.kmod_options import JSON, Option, Tool
 from lkm.operations.dkms import settings as dkms_settings
 from lkm.operations.dkms.reporting import DkmsFailure, warn
-from lkm.operations.dkms.run import VERBS
+from lkm.operations.dkms.run import KERNEL_HOOKS, VERBS
 from lkm.operations.dkms.settings import Settings
 from lkm.record import Record
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lkm.cli.dkms_console import Console
 
-OWN_VERBS = ("doctor", "sign", "resign", "hooks", "test", "new", "repair", "logs")
+OWN_VERBS = ("doctor", "sign", "resign", "repair", "hooks", "configure", "new", "logs", "test")
+"""The verbs that dkms has not (see ``lkm.cli.dkms_verbs``)."""
 
 TOOL = Tool(
     "dkms",
@@ -55,6 +59,11 @@ TOOL = Tool(
         Option("V", "version", help="Print the version of dkms whose place is taken"),
         Option("h", "help", help="Print the usage"),
         Option("", "root", "DIR", "Use an image of a machine", own=True),
+        Option("", "watch", help="status: show it anew when it changes", own=True),
+        Option("", "kernels", "RELEASE,…", "test: these kernels, or all", own=True),
+        Option("", "try", help="test: load what was built into the emulated kernel", own=True),
+        Option("", "junit", "FILE", "test: write a JUnit report", own=True),
+        Option("", "markdown", "FILE", "test: write a Markdown table", own=True),
         Option("", "sandbox", help="A build sees and writes its own folder only", own=True),
         JSON,
     ),
@@ -74,15 +83,12 @@ _WITH_ARGUMENT = (
     ("--archive", ""),
     ("--arch", "-a"),
     ("--kernelsourcedir", ""),
+    ("--kernels", ""),
     ("--directive", ""),
     ("", "-j"),
     ("--root", ""),
-    ("--kernels", ""),
-    ("--out", ""),
     ("--junit", ""),
     ("--markdown", ""),
-    ("--key", ""),
-    ("--certificate", ""),
 )
 _SWITCHES = {
     "--binaries-only": "binaries_only",
@@ -100,7 +106,6 @@ _SWITCHES = {
     "--json": "json",
     "--watch": "watch",
     "--try": "try",
-    "--fetch": "fetch",
 }
 _DEPRECATED = ("--no-initrd", "--no-clean-kernel", "--no-prepare-kernel")
 
@@ -124,8 +129,9 @@ class CommandLine(Record):
     settings: Settings
     shows: str = ""
     switches: frozenset[str] = frozenset()
-    values: dict[str, tuple[str, ...]] = {}
+    values: Mapping[str, tuple[str, ...]] = MappingProxyType({})
     words: tuple[str, ...] = ()
+    kernels_given: bool = False
 
 
 class _Parser:
@@ -238,6 +244,7 @@ def parse(words: list[str], console: Console) -> CommandLine:
         switches=frozenset(parser.switches),
         values={name: tuple(values) for name, values in parser.values.items()},
         words=tuple(parser.words),
+        kernels_given=bool(parser.kernels),
     )
 
 
@@ -314,14 +321,13 @@ def _either(switches: set[str], framework: dict[str, str], name: str) -> bool:
 def _targets(parser: _Parser, distribution: str, install_tree: str) -> tuple[Target, ...]:
     """Return the kernels named; for ``status`` what was not named stays open."""
     kernels, arches = parser.kernels, parser.arches
+    if parser.verb == "status" and not kernels:
+        return (Target("", arches[0]),) if arches else ()
+    is_open = parser.verb in KERNEL_HOOKS or "all" in parser.switches
+    if not kernels and is_open:
+        return ()
     if parser.verb == "status":
-        if not kernels:
-            return (Target("", arches[0]),) if arches else ()
         given = arches or [""]
-    elif not kernels and parser.verb in ("kernel_preinst", "kernel_postinst", "kernel_prerm"):
-        return ()
-    elif not kernels and "all" in parser.switches:
-        return ()
     else:
         kernels = kernels or [os.uname().release]
         given = arches or [_machine(distribution, install_tree, kernels[0])]

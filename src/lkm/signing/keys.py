@@ -59,7 +59,8 @@ def generate(
 ) -> KeyPair:
     """Make a key and a self-signed certificate that may sign kernel modules and nothing else.
 
-    A ``private_key`` that is given gets a certificate instead of a new one. Raises ``UsageError`` for a name X.509 cannot hold or a validity that is not positive.
+    A ``private_key`` that is given gets a certificate instead of a new one.
+    Raises ``UsageError`` for a name X.509 cannot hold or a validity that is not positive.
     """
     if not 1 <= len(common_name) <= 64:
         raise UsageError("a common name has 1 to 64 characters (X.520 ub-common-name)")

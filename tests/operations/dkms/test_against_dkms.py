@@ -67,7 +67,11 @@ SCENARIOS: dict[str, list[str]] = {
         f"unbuild hello/1.0 -k {FIRST}",
         "remove hello/1.0 --all",
     ],
-    "all at once": [f"install hello -v 1.0 -k {FIRST} -k {SECOND}", "status", "remove hello/1.0 --all"],
+    "all at once": [
+        f"install hello -v 1.0 -k {FIRST} -k {SECOND}",
+        "status",
+        "remove hello/1.0 --all",
+    ],
     "forced": [
         f"install hello/1.0 -k {FIRST}",
         f"install hello/1.0 -k {FIRST} --force",

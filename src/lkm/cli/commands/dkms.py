@@ -6,8 +6,10 @@ import os
 import sys
 
 from lkm.cli.dkms_console import Console
-from lkm.cli.dkms_options import TOOL, CommandLine, WrongUse, parse
-from lkm.operations.dkms.run import VERBS, run as run_verb
+from lkm.cli.dkms_options import OWN_VERBS, TOOL, CommandLine, WrongUse, parse
+from lkm.operations.dkms.reporting import DkmsFailure, tell
+from lkm.operations.dkms.run import VERBS
+from lkm.operations.dkms.run import run as run_verb
 from lkm.operations.dkms.settings import COMPATIBLE
 
 __all__ = ["TOOL", "run"]
@@ -45,15 +47,33 @@ def run(arguments: list[str]) -> int:
     if line.shows == "help":
         _print_usage()
         return 0
+    if line.verb == "status" and line.switches & {"json", "watch"}:
+        return _status(line, console)
     if line.verb in VERBS:
         return run_verb(line.verb, line.settings, console)
-    return _own_verb(line, console)
-
-
-def _own_verb(line: CommandLine, console: Console) -> int:
+    if line.verb in OWN_VERBS:
+        return _own_verb(line, console)
     console.fail(WrongUse(2, f'Unknown action specified: "{line.verb}"'))
     _print_usage()
     return 2
+
+
+def _status(line: CommandLine, console: Console) -> int:
+    from lkm.cli import dkms_verbs  # for programs, and for the eyes
+
+    if "json" in line.switches:
+        return dkms_verbs.status_json(line, console)
+    return dkms_verbs.watch_status(line, console)
+
+
+def _own_verb(line: CommandLine, console: Console) -> int:
+    from lkm.cli import dkms_verbs  # what dkms has not, its callers need not wait for
+
+    try:
+        return dkms_verbs.run(line, console)
+    except DkmsFailure as failure:
+        tell(console, failure)
+        return failure.status
 
 
 def _print_usage() -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from lkm.build.dkms_version import padded
 from lkm.operations.dkms import build
-from lkm.operations.dkms.install import install_unless_installed
+from lkm.operations.dkms.dependents import install_unless_installed
 from lkm.operations.dkms.reporting import DkmsFailure, Recorder, error, tell
 from lkm.record import Record
 
@@ -160,7 +160,8 @@ class _Autoinstall:
             is_known = any(name in known for name in unmet)
             stuck |= is_known
             word = "failed" if is_known else "deferred"
-            say(f"{wanted.package} autoinstall {word} due to missing dependencies: {' '.join(unmet)}.")
+            missing = " ".join(unmet)
+            say(f"{wanted.package} autoinstall {word} due to missing dependencies: {missing}.")
         if self._failed or stuck:
             raise DkmsFailure(
                 11,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lkm.build.dkms_conf import BuiltModule, DkmsConf
     from lkm.build.dkms_tree import Package, Target
     from lkm.operations.dkms.session import Session
-    from lkm.operations.dkms.signing import ModuleSigner
+    from lkm.operations.dkms.settings import ModuleSigner
 
 _APPORT = "/usr/share/apport/apport"
 _APPORT_HOOK = "/usr/share/apport/package-hooks/dkms_packages.py"
@@ -211,9 +211,7 @@ class _Build:
         for patch in conf.patches:
             self._apply(patch, env)
         script = conf.scripts["pre_build"]
-        steps.run_script(
-            self._session, self._package, "pre_build", script, log=self._log, env=env
-        )
+        steps.run_script(self._session, self._package, "pre_build", script, log=self._log, env=env)
         command = conf.make
         if command.startswith("make"):
             jobs = f"make -j{self._session.settings.jobs} KERNELRELEASE={self._target.kernel}"
@@ -290,9 +288,7 @@ class _Build:
             self._session.reporter.run(command, "/", dict(os.environ))
         return DkmsFailure(status, *lines)
 
-    def _collect(
-        self, conf: DkmsConf, signer: ModuleSigner | None, env: Mapping[str, str]
-    ) -> str:
+    def _collect(self, conf: DkmsConf, signer: ModuleSigner | None, env: Mapping[str, str]) -> str:
         """Finish each module and put all beside the place they are for; return that folder."""
         above = os.path.dirname(self._result)
         os.makedirs(above, exist_ok=True)

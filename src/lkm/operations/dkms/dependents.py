@@ -1,11 +1,12 @@
-"""Rebuild the packages whose dependencies have changed, where they ask for it.
+"""Install a package, and rebuild those that depend on it where they ask for it.
 
 Source: BUILD_DEPENDS_REBUILD in dkms(8), dkms's ``check_and_rebuild_dependent_modules``.
 """
 
 from __future__ import annotations
 
-from lkm.operations.dkms import build, install
+from lkm.operations.dkms import build
+from lkm.operations.dkms.install import install_alone
 from lkm.operations.dkms.reporting import DkmsFailure, tell
 from lkm.operations.dkms.uninstall import uninstall
 
@@ -14,6 +15,27 @@ if TYPE_CHECKING:
     from lkm.build.dkms_conf import DkmsConf
     from lkm.build.dkms_tree import Package, Target
     from lkm.operations.dkms.session import Session
+
+
+def install_unless_installed(session: Session, package: Package | None, target: Target) -> Package:
+    """Do what the verb ``install`` does for one kernel; return the package."""
+    if package and session.tree.is_installed(package, target):
+        if not session.force:
+            session.reporter.say(
+                f"Module {package} already installed on kernel {target}, skip."
+                " You may override by specifying --force."
+            )
+            return package
+        uninstall(session, package, target)
+        session.reporter.say("")
+    return install(session, package, target)
+
+
+def install(session: Session, package: Package | None, target: Target) -> Package:
+    """Install a package, added and built before if need be, then rebuild what depends on it."""
+    package = install_alone(session, package, target)
+    rebuild_dependents(session, target)
+    return package
 
 
 def rebuild_dependents(session: Session, target: Target) -> None:
@@ -32,7 +54,7 @@ def rebuild_dependents(session: Session, target: Target) -> None:
         build.discard(session, package, target)
         try:
             build.build(session, package, target)
-            install.install(session, package, target)
+            install_alone(session, package, target)
         except DkmsFailure as failure:
             tell(session.reporter, failure)
 

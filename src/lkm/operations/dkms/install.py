@@ -12,7 +12,7 @@ import subprocess
 from lkm.build import dkms_kernel
 from lkm.build.dkms_moduleversion import compare, module_version, same_bytes
 from lkm.build.dkms_version import padded
-from lkm.operations.dkms import build, depmod, steps, weak
+from lkm.operations.dkms import build, depmod, steps, uninstall, weak
 from lkm.operations.dkms.reporting import DkmsFailure, error
 from lkm.operations.dkms.transaction import Placed, Transaction
 
@@ -26,25 +26,7 @@ _FORCED = "/usr/share/dkms/modules_to_force_install"
 _VERSION_OVERRIDE = "_version-override"
 
 
-def install_unless_installed(
-    session: Session, package: Package | None, target: Target
-) -> Package:
-    """Do what the verb ``install`` does for one kernel; return the package."""
-    from lkm.operations.dkms.uninstall import uninstall  # the two need each other
-
-    if package and session.tree.is_installed(package, target):
-        if not session.force:
-            session.reporter.say(
-                f"Module {package} already installed on kernel {target}, skip."
-                " You may override by specifying --force."
-            )
-            return package
-        uninstall(session, package, target)
-        session.reporter.say("")
-    return install(session, package, target)
-
-
-def install(session: Session, package: Package | None, target: Target) -> Package:
+def install_alone(session: Session, package: Package | None, target: Target) -> Package:
     """Install a package, added and built before if need be; return it."""
     if not target.kernel or not target.arch:
         raise DkmsFailure(16, "do_install: Empty $kernelver or $arch")
@@ -54,9 +36,6 @@ def install(session: Session, package: Package | None, target: Target) -> Packag
     _apply_forced_list(session, package.module)
     _Installation(session, package, target).run()
     session.force = forced
-    from lkm.operations.dkms.dependents import rebuild_dependents  # needs this module
-
-    rebuild_dependents(session, target)
     return package
 
 
@@ -117,9 +96,7 @@ class _Installation:
         weak.add_weak_modules(session, package, target, conf)
         steps.run_script(session, package, "post_install", conf.scripts["post_install"])
         if depmod.run(session, target):
-            from lkm.operations.dkms.uninstall import uninstall  # as above
-
-            uninstall(session, package, target)
+            uninstall.uninstall(session, package, target)
             raise DkmsFailure(
                 6,
                 "Problems with depmod detected. Automatically uninstalling this module.",

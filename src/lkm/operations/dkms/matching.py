@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from lkm.operations.dkms import build
-from lkm.operations.dkms.install import install_unless_installed
+from lkm.operations.dkms.dependents import install_unless_installed
 from lkm.operations.dkms.reporting import DkmsFailure, tell
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import

@@ -93,6 +93,11 @@ class Recorder:
             self._kept.append((False, os.fsdecode(output.read())))
         return status
 
+    @property
+    def text(self) -> str:
+        """All that was said, on both streams."""
+        return "".join(f"{text}\n" if complaint else text for complaint, text in self._kept)
+
     def pass_on(self, reporter: Reporter) -> None:
         """Say all that was kept, in its order."""
         for is_complaint, text in self._kept:

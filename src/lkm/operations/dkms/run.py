@@ -10,11 +10,12 @@ import os
 from lkm.build.dkms_tree import Target
 from lkm.build.dkms_version import natural_key
 from lkm.operations.dkms import add, build, depmod, signing, steps, uninstall
-from lkm.operations.dkms.install import install_unless_installed
+from lkm.operations.dkms.dependents import install_unless_installed
 from lkm.operations.dkms.lock import locked
 from lkm.operations.dkms.reporting import DkmsFailure, tell
 from lkm.operations.dkms.session import Session
 from lkm.operations.dkms.settings import read_post_transaction, read_signing
+from lkm.operations.dkms.source import require_writable
 from lkm.operations.dkms.transaction import recover
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -135,7 +136,7 @@ def _build(session: Session) -> int:
 
 def _install(session: Session) -> int:
     package = _named(session)
-    add.require_writable(session.settings.install_tree)
+    require_writable(session.settings.install_tree)
     os.makedirs(session.settings.dkms_tree, exist_ok=True)
 
     def install(target: Target) -> None:
@@ -160,7 +161,7 @@ def _for_each_target(session: Session, work: Callable[[Target], object]) -> int:
 
 def _uninstall(session: Session) -> int:
     package = _present(session, "uninstall")
-    add.require_writable(session.settings.install_tree)
+    require_writable(session.settings.install_tree)
     for index, target in enumerate(session.settings.targets):
         if index:
             session.reporter.say("")
@@ -195,7 +196,7 @@ def _present(session: Session, verb: str) -> Package:
 def _autoinstall(session: Session) -> int:
     from lkm.operations.dkms.autoinstall import autoinstall
 
-    add.require_writable(session.settings.install_tree)
+    require_writable(session.settings.install_tree)
     changed = autoinstall(session, session.settings.targets[0])
     return _post_transaction(session) if changed else 0
 
@@ -204,7 +205,7 @@ def _kernel_hook(verb: str) -> Verb:
     def run_hook(session: Session) -> int:
         from lkm.operations.dkms import kernel_hooks
 
-        add.require_writable(session.settings.install_tree)
+        require_writable(session.settings.install_tree)
         target = session.settings.targets[0]
         if verb == "kernel_preinst":
             kernel_hooks.kernel_preinst(session, target)
@@ -218,7 +219,7 @@ def _kernel_hook(verb: str) -> Verb:
 def _match(session: Session) -> int:
     from lkm.operations.dkms.matching import match
 
-    add.require_writable(session.settings.install_tree)
+    require_writable(session.settings.install_tree)
     return match(session, session.settings.targets[0])
 
 

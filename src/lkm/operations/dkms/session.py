@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from lkm.build.dkms_kernel import KernelTree
     from lkm.build.dkms_tree import DkmsTree, Package, Target
     from lkm.operations.dkms.reporting import Reporter
-    from lkm.operations.dkms.settings import Settings
-    from lkm.operations.dkms.signing import ModuleSigner
+    from lkm.operations.dkms.settings import ModuleSigner, Settings
 
 _ConfKey = tuple["Package", "Target", str]
 

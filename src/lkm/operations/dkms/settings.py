@@ -48,6 +48,15 @@ _DEFAULTS = {
 }
 
 
+class ModuleSigner(Record):
+    """What signs: dkms's program, the digest, the key and its certificate."""
+
+    program: str
+    digest: str
+    key: str
+    certificate: str
+
+
 class Settings(Record):
     """Where things are and what was asked for; names as dkms(8) has its options."""
 
@@ -129,7 +138,9 @@ def framework_files(root: str) -> tuple[str, ...]:
 
 def read_framework(root: str, tmp: str) -> dict[str, str]:
     """Return what the framework's files set, over dkms's defaults and some of the environment."""
-    values = {name: f"{root}{path}" if path[:1] == "/" else path for name, path in _DEFAULTS.items()}
+    values = {
+        name: f"{root}{path}" if path[:1] == "/" else path for name, path in _DEFAULTS.items()
+    }
     values["tmp_location"] = tmp
     values.update(_environment(_FROM_ENVIRONMENT))
     values.update(_read(root, _FRAMEWORK, values))

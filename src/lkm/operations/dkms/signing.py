@@ -14,7 +14,7 @@ from lkm.build.dkms_shell import quoted
 from lkm.errors import LkmError
 from lkm.operations.dkms.compilers import is_here
 from lkm.operations.dkms.reporting import warn
-from lkm.operations.dkms.settings import read_signing
+from lkm.operations.dkms.settings import ModuleSigner, read_signing
 from lkm.record import Record
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -29,15 +29,6 @@ KEY_NAME = "DKMS module signing key"
 KEY_DAYS = 36500
 _KERNEL_PROGRAMS = ("sign-file", "kmodsign")
 _DIGESTS = ("sha256", "sha384", "sha512")
-
-
-class ModuleSigner(Record):
-    """What signs: dkms's program, the digest, the key and its certificate."""
-
-    program: str
-    digest: str
-    key: str
-    certificate: str
 
 
 class KeyPlace(Record):
@@ -172,9 +163,7 @@ def _ubuntu_key(session: Session) -> KeyPlace | None:
         return None
     if os.path.isfile(place.certificate):
         os.unlink(place.certificate)  # otherwise the program makes no new key
-    session.reporter.say(
-        f"Certificate or key are missing, generating them using {program}..."
-    )
+    session.reporter.say(f"Certificate or key are missing, generating them using {program}...")
     env = {**os.environ, "SHIM_NOTRIGGER": "y"}
     subprocess.run([program, "--new-key"], env=env, capture_output=True, check=False)
     session.reporter.run([program, "--enroll-key"], "/", dict(os.environ))

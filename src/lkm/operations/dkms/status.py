@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from lkm.build import dkms_kernel
 from lkm.build.dkms_moduleversion import same_bytes
 from lkm.operations.dkms.reporting import DkmsFailure, error, tell
@@ -51,8 +53,8 @@ def status(session: Session) -> Iterator[StatusLine]:
         (entry.package, entry.target, "") for entry in entries if entry.target is not None
     )
     for entry in entries:
-        remarks = _remarks(session, entry.package, entry.target) if entry.target else ()
-        yield StatusLine(entry, remarks)
+        said = remarks(session, entry.package, entry.target) if entry.target else ()
+        yield StatusLine(entry, said)
 
 
 def report_broken(session: Session, line: StatusLine) -> None:
@@ -66,7 +68,8 @@ def report_broken(session: Session, line: StatusLine) -> None:
         )
 
 
-def _remarks(session: Session, package: Package, target: Target) -> tuple[str, ...]:
+def remarks(session: Session, package: Package, target: Target) -> tuple[str, ...]:
+    """Return what dkms adds to a line of something built: how it differs from what is installed."""
     tree = session.tree
     path = f"{tree.source(package)}/dkms.conf"
     try:
@@ -79,29 +82,23 @@ def _remarks(session: Session, package: Package, target: Target) -> tuple[str, .
         if read is None:
             return ()
         conf = read
-    remarks = [ORIGINALS] if _is_folder(tree.originals(package.module, target)) else []
+    found = [ORIGINALS] if os.path.isdir(tree.originals(package.module, target)) else []
     folder = f"{session.settings.install_tree}/{target.kernel}"
     active = tree.is_active(package, target)
     for module in conf.fitting:
         built = _module(session, f"{tree.built_folder(package, target)}/module", module.name)
         if not built:
-            remarks.append(MISSING)
+            found.append(MISSING)
             break
         if not active:
             continue
         location = actual_location(session, package, target, module)
         installed = _module(session, f"{folder}{location}", module.name)
         if not same_bytes(built, installed):
-            remarks.append(DIFFERENT)
+            found.append(DIFFERENT)
             break
-    return tuple(remarks)
+    return tuple(found)
 
 
 def _module(session: Session, folder: str, name: str) -> str:
     return dkms_kernel.module_in(folder, name)
-
-
-def _is_folder(path: str) -> bool:
-    import os
-
-    return os.path.isdir(path)

@@ -75,35 +75,38 @@ def shell(
     """
     line = Announced(session, command, description)
     started = time.monotonic()
+    settings = "".join(f"{name}={quoted(value)}\n" for name, value in (variables or {}).items())
+    script = f"{settings}( eval {quoted(command)} )"
+    words = ["bash", "--norc", "--noprofile", "-c", script, "dkms"]
     with open(log, "a", encoding="utf-8", errors="surrogateescape") as file:
         file.write(f"\n{_escaped(description)}\n# command: {_escaped(command)}\n")
         file.flush()
-        status = _run(session, command, file.fileno(), cwd, env, variables or {}, dots)
+        process = subprocess.Popen(
+            _confined(session, words, cwd), cwd=cwd, env=env, stdout=file, stderr=file
+        )
+        status = _wait(session, process, dots=dots)
         elapsed = time.strftime("%H:%M:%S", time.gmtime(time.monotonic() - started))
         file.write(f"\n# exit code: {status}\n# elapsed time: {elapsed}\n{_RULE}\n")
     line.end(status)
     return status
 
 
-def _run(
-    session: Session,
-    command: str,
-    output: int,
-    cwd: str,
-    env: Mapping[str, str],
-    variables: Mapping[str, str],
-    dots: bool,
-) -> int:
-    settings = "".join(f"{name}={quoted(value)}\n" for name, value in variables.items())
-    script = f"{settings}( eval {quoted(command)} )"
-    process = subprocess.Popen(
-        ["bash", "--norc", "--noprofile", "-c", script, "dkms"],
-        cwd=cwd,
-        env=env,
-        stdout=output,
-        stderr=output,
-        preexec_fn=_confinement(session, cwd),
+def _confined(session: Session, words: list[str], folder: str) -> list[str]:
+    if not session.settings.sandbox:
+        return words
+    from lkm.build import sandbox  # only when asked for
+
+    settings = session.settings
+    readable = (settings.source_tree, settings.install_tree, settings.kernel_source)
+    return sandbox.wrapped(
+        words,
+        writable=(folder, settings.tmp),
+        readable=[path for path in readable if path],
     )
+
+
+def _wait(session: Session, process: subprocess.Popen[bytes], *, dots: bool) -> int:
+    """Wait for a command, with a dot every three seconds; return its status."""
     try:
         while True:
             try:
@@ -120,14 +123,6 @@ def _run(
 def _status(returncode: int) -> int:
     """Return the status as a shell has it, where signal N is 128 + N."""
     return returncode if returncode >= 0 else 128 - returncode
-
-
-def _confinement(session: Session, folder: str) -> Function | None:
-    if not session.settings.sandbox:
-        return None
-    from lkm.build.sandbox import confine  # only when asked for
-
-    return confine(writable=(folder, session.settings.tmp))
 
 
 def build_environment(session: Session, compilers: Mapping[str, str]) -> dict[str, str]:

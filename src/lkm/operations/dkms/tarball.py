@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 
 from lkm.build.dkms_tree import Package
-from lkm.operations.dkms import add
+from lkm.operations.dkms import source as sources
 from lkm.operations.dkms.reporting import DkmsFailure, warn
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -28,7 +28,7 @@ _SOURCE, _BINARIES, _MAIN = "dkms_source_tree", "dkms_binaries_only", "dkms_main
 def make_tarball(session: Session, package: Package) -> str:
     """Write an archive of a package; return its path."""
     settings, say = session.settings, session.reporter.say
-    session.conf(package, add.first_target(session))
+    session.conf(package, sources.first_target(session))
     with _temporary(session) as folder:
         os.mkdir(f"{folder}/{_MAIN}")
         kernels = "source-only" if settings.source_only else _add_built(session, package, folder)
@@ -106,7 +106,7 @@ def load_tarball(session: Session) -> tuple[Package, bool]:
     with _temporary(session) as folder:
         subprocess.run(["tar", "-xaf", archive, "-C", folder], check=False)
         if not os.path.isdir(f"{folder}/{_MAIN}"):
-            return add.copy_source(session, _foreign_source(folder)), True
+            return sources.copy_source(session, _foreign_source(folder)), True
         return _load(session, folder)
 
 
@@ -141,7 +141,7 @@ def _load(session: Session, folder: str) -> tuple[Package, bool]:
     session.reporter.say(f"\nLoading tarball for {package}")
     has_source = kind == _SOURCE
     if has_source:
-        add.copy_source(session, f"{folder}/{_SOURCE}")
+        sources.copy_source(session, f"{folder}/{_SOURCE}")
     else:
         has_source = os.path.isdir(session.tree.source_folder(package))
         if not has_source:
@@ -155,7 +155,7 @@ def _described(session: Session, folder: str) -> tuple[str, Package]:
         conf = f"{folder}/{kind}/dkms.conf"
         if not os.path.isfile(conf):
             continue
-        package = add.package_in_conf(session, conf)
+        package = sources.package_in_conf(session, conf)
         if package is None:
             session.reporter.complain("\nMalformed dkms.conf, refusing to load.")
             continue

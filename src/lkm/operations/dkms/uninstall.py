@@ -70,9 +70,7 @@ def uninstall(session: Session, package: Package, target: Target) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def actual_location(
-    session: Session, package: Package, target: Target, module: BuiltModule
-) -> str:
+def actual_location(session: Session, package: Package, target: Target, module: BuiltModule) -> str:
     """Return where below the kernel's folder a module of ours is installed; empty if nowhere.
 
     Only a file of the same version as the one that was built counts as ours.
@@ -194,9 +192,7 @@ def remove(session: Session, package: Package) -> None:
         from lkm.operations.dkms.rpm_upgrade import is_upgrade  # only rpm's scriptlets ask for it
 
         if is_upgrade(session.settings.tmp, package):
-            raise DkmsFailure(
-                0, "Remove cancelled because --rpm_safe_upgrade scenario detected."
-            )
+            raise DkmsFailure(0, "Remove cancelled because --rpm_safe_upgrade scenario detected.")
     for target in session.settings.targets:
         unbuild(session, package, target)
         say("")
@@ -229,5 +225,3 @@ def _may_be_kernel(entry: os.DirEntry[str]) -> bool:
     if entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
         return False
     return not entry.name.endswith(_NO_KERNEL)
-
-

@@ -26,22 +26,18 @@ def command(distribution: str, verb: str, target: Target) -> list[str]:
     return []
 
 
-def add_weak_modules(
-    session: Session, package: Package, target: Target, conf: DkmsConf
-) -> None:
+def add_weak_modules(session: Session, package: Package, target: Target, conf: DkmsConf) -> None:
     """Link what was just installed for the kernels it also fits."""
-    _call(session, package, target, conf, "add", "Adding linked weak modules...")
+    _call(session, package, target, conf, verb="add", said="Adding linked weak modules...")
 
 
-def remove_weak_modules(
-    session: Session, package: Package, target: Target, conf: DkmsConf
-) -> None:
+def remove_weak_modules(session: Session, package: Package, target: Target, conf: DkmsConf) -> None:
     """Remove the links to what is about to be uninstalled."""
-    _call(session, package, target, conf, "remove", "Removing linked weak modules...")
+    _call(session, package, target, conf, verb="remove", said="Removing linked weak modules...")
 
 
 def _call(
-    session: Session, package: Package, target: Target, conf: DkmsConf, verb: str, said: str
+    session: Session, package: Package, target: Target, conf: DkmsConf, *, verb: str, said: str
 ) -> None:
     program = command(session.settings.distribution, verb, target)
     if conf.no_weak_modules or not program:
