@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dkms import KERNELS, NO_HEADERS, Pair, World, missing
+from tests.support.dkms import KERNELS, NO_HEADERS, Pair, World, missing, module
 
 FIRST, SECOND = KERNELS
 
@@ -150,8 +150,7 @@ SCENARIOS: dict[str, list[str]] = {
         "add -m hello/1.0",
         f"install --module=hello -v 1.0 --kernelver={FIRST}/x86_64",
         f"status --kernelver {FIRST} -a x86_64",
-        "status -m hel*",
-        "status --all",
+        "status -m h*o --all",
         "status -q",
     ],
 }
@@ -182,8 +181,6 @@ def test_the_kernels_own_module_comes_back(pair: Pair) -> None:
         (folder / "hello.ko").write_bytes((world.source_tree / "old.bin").read_bytes())
 
     def older(world: World) -> None:
-        from tests.support.dkms import module
-
         (world.source_tree / "old.bin").write_bytes(module("hello", "0.5", "abc"))
 
     _hello(pair)
@@ -196,8 +193,6 @@ def test_the_kernels_own_module_comes_back(pair: Pair) -> None:
 
 @pytest.mark.parametrize("version", ["9.0", "1.0"])
 def test_a_newer_or_equal_module_stays(version: str, pair: Pair) -> None:
-    from tests.support.dkms import module
-
     def change(world: World) -> None:
         folder = world.install_tree / FIRST / "kernel/drivers"
         folder.mkdir()
@@ -275,10 +270,10 @@ def _random_commands(seed: int, length: int) -> list[str]:
     return [*commands, "status"]
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(20))
 def test_random_sequence(seed: int, pair: Pair) -> None:
     _pool(pair)
-    for command in _random_commands(seed, 4):
+    for command in _random_commands(seed, 2):
         pair.agree(*command.split())
 
 
