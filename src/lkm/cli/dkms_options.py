@@ -60,7 +60,7 @@ TOOL = Tool(
         Option("h", "help", help="Print the usage"),
         Option("", "root", "DIR", "Use an image of a machine", own=True),
         Option("", "watch", help="status: show it anew when it changes", own=True),
-        Option("", "kernels", "RELEASE,…", "test: these kernels, or all", own=True),
+        Option("", "kernels", "RELEASES", "test: these kernels, or all", own=True),
         Option("", "try", help="test: load what was built into the emulated kernel", own=True),
         Option("", "junit", "FILE", "test: write a JUnit report", own=True),
         Option("", "markdown", "FILE", "test: write a Markdown table", own=True),
