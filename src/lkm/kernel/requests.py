@@ -1,4 +1,4 @@
-"""What a kernel asks user space for by executing modprobe, and who answers.
+"""The requests a kernel makes of user space by executing modprobe, and who answers them.
 
 Source: ``kernel/module/kmod.c: call_modprobe`` (``/sbin/modprobe -q -- NAME``).
 """
@@ -41,7 +41,7 @@ class ModuleRequest:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What was asked for."""
+        """The names or aliases asked for."""
         if _OPTIONS_END in self.argv:
             return self.argv[self.argv.index(_OPTIONS_END) + 1 :]
         return self.argv[-1:]

@@ -76,7 +76,7 @@ class VirtualMachine(Syscalls):
 
     @property
     def requests(self) -> tuple[ModuleRequest, ...]:
-        """What the kernel asked modprobe for, in order."""
+        """The kernel's requests to modprobe, in order."""
         return tuple(self.connection.modprobe.requests)
 
     def answer_requests(self, provider: Provider | None) -> None:
@@ -84,7 +84,7 @@ class VirtualMachine(Syscalls):
         self.connection.modprobe.provider = provider
 
     def console(self) -> str:
-        """What the guest wrote to its serial console."""
+        """The guest's output on its serial console."""
         return self.connection.process.console()
 
     # Files of the guest

@@ -91,11 +91,11 @@ class QemuProcess:
         return True
 
     def console(self) -> str:
-        """What the guest wrote to its serial console."""
+        """The guest's output on its serial console."""
         return _content(self._console).replace("\r\n", "\n")
 
     def messages(self) -> str:
-        """What QEMU itself had to say."""
+        """QEMU's own messages."""
         return _content(self._messages)
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""What the caller asks a trial to do: the module, the kernel, the steps, and what to watch."""
+"""A trial as its caller asks for it: the module, the kernel, the steps, and what to watch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """What is to be done with the module: switches first, load, actions in order, unload."""
+    """The steps of a trial: switches first, load, actions in order, unload."""
 
     parameters: tuple[str, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -31,7 +31,7 @@ class Procedure:
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none."""
+    """The watches besides leaks; ``fail`` is the allocation to fail, from 1; 0: none."""
 
     guard: bool = False
     trace: bool = False
@@ -40,7 +40,7 @@ class Watching:
 
 @dataclass(frozen=True, slots=True)
 class TrialRequest:
-    """What to try and how.
+    """The module to try, and how.
 
     ``what`` is a module file, a .c file, a folder with a Kbuild or Makefile, or a module's name;
     ``kernel`` as for ``open_kernel``; ``select`` names the module where a folder builds several.
