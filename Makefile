@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
-.PHONY: all fidelity check format kernels kernels-bench kernels-full test test-full demo bench clean packages
+.PHONY: all quick fidelity check format kernels kernels-bench kernels-full test test-full demo bench clean packages
 all: check test
 
 $(STAMP): pyproject.toml
@@ -36,6 +36,11 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The tests that need no fetched kernel: for every small change, in under a minute.
+quick: $(STAMP)
+	tools/packages quick
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not full and not kernel' $(ARGS)
 
 test: kernels
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not full' $(ARGS)
