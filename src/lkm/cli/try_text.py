@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import re
 import sys
-from typing import Any
 
 import click
 
-from lkm.cli.output import ProgressLine, plain
+from lkm.cli.output import ProgressLine
 from lkm.operations import try_events as events
+from lkm.operations import try_json
 from lkm.operations.observation import Entry, Registration
 from lkm.operations.places import Place
 from lkm.operations.try_events import Outcome
@@ -23,14 +22,10 @@ class JsonLines:
 
     def __call__(self, event: events.Event) -> None:
         """Print an event; progress is not one that a program needs."""
-        import msgspec  # costs start-up time, which text output need not pay
-
         if isinstance(event, events.Progress):
             return
-        name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
-        fields: dict[str, Any] = msgspec.to_builtins(event, enc_hook=plain)
-        document = {"schema": "lkm.try/1", "event": name, **fields}
-        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        document = {"schema": "lkm.try/1", **try_json.document(event)}
+        sys.stdout.write(try_json.encoded(document) + "\n")
         sys.stdout.flush()
 
     def close(self) -> None:

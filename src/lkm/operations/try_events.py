@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 from lkm.kernel.log import LogRecord
 from lkm.operations.observation import Entry, Registration
 from lkm.operations.places import Place
+
+Address = Annotated[int, "hexadecimal"]
+"""An address or mask; JSON has it as a string, for readers that round above 2⁵³."""
 
 
 class Phase(StrEnum):
@@ -116,13 +120,33 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """The kernel came to one of its own functions on a module's way, the first time in ``phase``.
+
+    ``gate`` is the doctor's name for what is checked there, empty where nothing is.
+    """
+
+    phase: Phase
+    function: str
+    meaning: str
+    gate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The module is loaded and what is to be done next is asked for, so many seconds at most."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The module's line of /proc/modules; ``size`` and ``freed`` (after init) in bytes."""
 
     module: str
     state: str
     size: int
-    address: int
+    address: Address
     refcount: int | None
     holders: tuple[str, ...]
     freed: int
@@ -165,7 +189,7 @@ class Appeared:
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """A --set, --read or --write: what it gave, or the error."""
+    """An action on the loaded module (see ``Action``): what it gave, or the error."""
 
     action: str
     target: str
@@ -282,6 +306,8 @@ Event = (
     | Died
     | Crashed
     | Logged
+    | Stage
+    | Waiting
     | State
     | ParameterShown
     | Bound
