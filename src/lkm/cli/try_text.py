@@ -60,6 +60,16 @@ def _lines(event: object) -> list[str]:
 
 
 @_lines.register
+def _(event: events.Stage) -> list[str]:
+    return [_row("stage", f"{event.function}: {event.meaning}")]
+
+
+@_lines.register
+def _(event: events.Waiting) -> list[str]:
+    return [_row("waits", f"{event.seconds:g} s for what to do next")]
+
+
+@_lines.register
 def _(event: events.KernelChosen) -> list[str]:
     return [_row("kernel", f"{event.kernel}: {event.reason}")]
 

@@ -17,13 +17,13 @@ from lkm.operations.try_events import Address
 
 
 @functools.cache
-def event_name(kind: type) -> str:
+def event_name(kind: Any) -> str:
     """Return the name by which events of a class are known."""
     return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
 
 
 @functools.cache
-def address_fields(kind: type) -> frozenset[str]:
+def address_fields(kind: Any) -> frozenset[str]:
     """Return the fields of a dataclass that are addresses."""
     hints = get_type_hints(kind, include_extras=True)
     return frozenset(name for name, hint in hints.items() if hint == Address)
@@ -31,7 +31,7 @@ def address_fields(kind: type) -> frozenset[str]:
 
 def document(event: object) -> dict[str, Any]:
     """Return an event as what JSON can hold."""
-    return {"event": event_name(type(event)), **plain(event)}
+    return {"event": event_name(type(event)), **_fields(event)}
 
 
 def encoded(value: dict[str, Any]) -> str:

@@ -6,12 +6,12 @@ import contextlib
 import errno as errno_names
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from lkm.doctor.finding import name_of
-from lkm.errors import KernelDiedError, KernelError, LkmError
+from lkm.errors import KernelDiedError, KernelError, LkmError, UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.uevent import UeventWatch
 from lkm.module.image import ModuleImage
@@ -33,20 +33,25 @@ _READ_LIMIT = 1 << 16
 class Action:
     """Something to do while the module is loaded.
 
-    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one.
+    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one,
+    ``open`` a device and keep it open until it is told to ``close`` it, try to ``unload`` the
+    module, which the kernel may refuse.
     """
 
-    kind: Literal["set", "read", "write"]
-    target: str
+    kind: Literal["set", "read", "write", "open", "close", "unload"]
+    target: str = ""
     value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """What is to be done with the module: switches first, load, actions in order, unload."""
+    """What is to be done with the module: switches first, load, actions in order, unload.
+
+    Actions are taken one by one, so that what comes next may depend on what came of the last.
+    """
 
     parameters: tuple[str, ...] = ()
-    actions: tuple[Action, ...] = ()
+    actions: Iterable[Action] = ()
     sig_enforce: bool = False
     lockdown: bool = False
     keep: bool = False
@@ -54,11 +59,15 @@ class Procedure:
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none."""
+    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none.
+
+    ``stages`` tells of the kernel's own functions on the module's way.
+    """
 
     guard: bool = False
     trace: bool = False
     fail: int = 0
+    stages: bool = False
 
 
 class Run:
@@ -78,6 +87,7 @@ class Run:
         self.tell = Teller(kernel, wanted, emit, image, instruments)
         self._name = ""
         self._loaded: list[str] = []
+        self._opened: list[tuple[str, int]] = []
 
     @property
     def problems(self) -> list[str]:
@@ -112,11 +122,11 @@ class Run:
             seen = list(uevents.new_events())
             self.tell.describe(self._name, tainted, before, seen)
             self.tell.phase = Phase.USE
-            for action in procedure.actions:
-                self._act(action)
+            gone = any(self._act(action) for action in procedure.actions)
+            self._close_all()
             for dependency in self.wanted.after:
                 self._load_dependency(dependency)
-            if not procedure.keep and self.unload():
+            if not procedure.keep and (gone or self.unload()):
                 self.tell.left(before, [*seen, *uevents.new_events()])
 
     def load_dependencies(self) -> bool:
@@ -181,20 +191,30 @@ class Run:
             raise
         except KernelError as error:
             self.tell.new_log()
-            self.tell.refusal(error, self.tell.in_use(self._name) if error.errno else ())
+            self.tell.refusal(error, self._users() if error.errno else ())
             return False
         seconds = time.monotonic() - started
         self.tell.new_log()
         self.tell.emit(events.Unloaded(self._name, seconds))
         return True
 
-    def _act(self, action: Action) -> None:
+    def _users(self) -> tuple[str, ...]:
+        return self.tell.in_use(self._name, [path for path, _ in self._opened])
+
+    def _act(self, action: Action) -> bool:
+        """Carry out an action and tell what came of it; return whether the module is gone."""
+        if action.kind == "unload":
+            return self._try_unload()
         value, error = action.value, ""
         try:
             if action.kind == "read":
                 value = self._read(self._path(action.target))
             elif action.kind == "write":
                 self.kernel.write_file(self._path(action.target), action.value)
+            elif action.kind == "open":
+                self._opened.append((action.target, self._open(action.target)))
+            elif action.kind == "close":
+                self._close(action.target)
             else:
                 self.kernel.set_parameter(self._name, action.target, action.value)
         except KernelDiedError:
@@ -204,6 +224,36 @@ class Run:
             self.problems.append(f"{action.kind} {action.target}: {error}")
         self.tell.emit(events.Acted(action.kind, action.target, value, error))
         self.tell.new_log()
+        self.tell.new_state(self._name)
+        return False
+
+    def _try_unload(self) -> bool:
+        """Ask for the module to be unloaded; that it is in use is an answer, not a problem."""
+        before = len(self.problems)
+        gone = self.unload()
+        del self.problems[before:]
+        if not gone:
+            self.tell.phase = Phase.USE
+            self.tell.new_state(self._name)
+        return gone
+
+    def _open(self, path: str) -> int:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        return self.kernel.syscalls.open(self._path(path), flags)
+
+    def _close(self, path: str) -> None:
+        """Close what was opened last by that path."""
+        for opened in reversed(self._opened):
+            if opened[0] == path:
+                self._opened.remove(opened)
+                self.kernel.syscalls.close(opened[1])
+                return
+        raise UsageError(f"{path} is not open")
+
+    def _close_all(self) -> None:
+        for _, descriptor in self._opened:
+            self.kernel.syscalls.close(descriptor)
+        self._opened.clear()
 
     def _path(self, target: str) -> str:
         if target.startswith("/"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from lkm.kernel.emulated import system_calls as abi
@@ -19,7 +20,9 @@ from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
 if TYPE_CHECKING:
     from lkm.kernel.emulated.guard import GuardHeap
     from lkm.kernel.emulated.interposition import Interposition
+    from lkm.kernel.emulated.load_way import LoadWay
     from lkm.kernel.emulated.workshop import Workshop
+    from lkm.kernel.log import LogRecord
     from lkm.module.image import ModuleImage
     from lkm.vmlinux.image import VmlinuxImage
 
@@ -122,6 +125,23 @@ class EmulatedMachine(Syscalls):
         restored.module_loads.listener = made.coming
         self._interposition = made
         return made
+
+    def watch_way(
+        self,
+        functions: Iterable[str],
+        entered: Callable[[str], None],
+        logged: Callable[[LogRecord], None],
+    ) -> LoadWay:
+        """Tell of kernel functions entered and of records logged, until the way is ended.
+
+        The listeners are called while the kernel runs: they must not make system calls.
+        """
+        from lkm.kernel.emulated.load_way import LoadWay  # most machines run without
+
+        processor = self.session.restored.processor
+        return LoadWay(
+            processor, self.image, functions=functions, entered=entered, logged=logged
+        )
 
     def _end_interposition(self) -> None:
         if self._interposition is not None:

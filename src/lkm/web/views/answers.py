@@ -1,0 +1,30 @@
+"""All questions that are answered at once: their requests, and who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lkm.web.contract import requests
+from lkm.web.views import state
+
+
+class Answering:
+    """Answers the page's questions, one after the other."""
+
+    def __init__(self, folder: Path, allow_live: bool, unconfined: bool) -> None:
+        self._surroundings = state.Surroundings(folder, allow_live, unconfined)
+
+    def answer(self, question: str, asked: dict[str, Any]) -> Any:
+        """Return the answer, a value; raises LkmError or msgspec.ValidationError."""
+        kind, answer = QUESTIONS[question]
+        texts = question not in ("rules", "decode")
+        return answer(requests.decode(kind, asked, texts=texts), self._surroundings)
+
+
+QUESTIONS: dict[str, tuple[type[Any], Callable[[Any, state.Surroundings], Any]]] = {
+    "state": (requests.NoQuestion, state.state),
+    "examples": (requests.NoQuestion, state.all_examples),
+}
+"""By the question's name in ``table.ANSWERS``."""
