@@ -24,8 +24,8 @@ from lkm.operations.try_tell import Teller
 if TYPE_CHECKING:
     from lkm.operations.try_instruments import Instruments
 
-_SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
-_LOCKDOWN = "/sys/kernel/security/lockdown"
+SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
+LOCKDOWN = "/sys/kernel/security/lockdown"
 _READ_LIMIT = 1 << 16
 
 
@@ -98,9 +98,9 @@ class Run:
         """Do all of it; a refusal ends it, and so does a death of the kernel."""
         try:
             if procedure.sig_enforce:
-                self.kernel.write_file(_SIG_ENFORCE, "1")
+                self.kernel.write_file(SIG_ENFORCE, "1")
             if procedure.lockdown:
-                self.kernel.write_file(_LOCKDOWN, "integrity")
+                self.kernel.write_file(LOCKDOWN, "integrity")
             if self.load_dependencies():
                 self._try_module(procedure)
             if not procedure.keep:
