@@ -8,11 +8,10 @@ import sys
 import click
 
 from lkm.cli.output import ProgressLine
-from lkm.operations import try_events as events
-from lkm.operations import try_json
-from lkm.operations.observation import Entry, Registration
-from lkm.operations.places import Place
-from lkm.operations.try_events import Outcome
+from lkm.operations.trial import encoding, events
+from lkm.operations.trial.events import Outcome
+from lkm.operations.trial.observation import Entry, Registration
+from lkm.operations.trial.source_lines import Place
 
 _MOST_SYMBOLS = 12
 
@@ -24,8 +23,8 @@ class JsonLines:
         """Print an event; progress is not one that a program needs."""
         if isinstance(event, events.Progress):
             return
-        document = {"schema": "lkm.try/1", **try_json.document(event)}
-        sys.stdout.write(try_json.encoded(document) + "\n")
+        document = {"schema": "lkm.try/1", **encoding.document(event)}
+        sys.stdout.write(encoding.encoded(document) + "\n")
         sys.stdout.flush()
 
     def close(self) -> None:
