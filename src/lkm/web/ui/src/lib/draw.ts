@@ -36,7 +36,7 @@ function curve(points: { x: number; y: number }[]): string {
 }
 
 export interface Cell { module: number; name: string; folder: string; x: number; y: number; width: number; height: number }
-export interface Region { folder: string; x: number; y: number; width: number; height: number }
+export interface Region { folder: string; depth: number; x: number; y: number; width: number; height: number }
 interface Leaf { name: string; folder: string; index: number; size: number }
 interface Folder { name: string; children: (Folder | Leaf)[] }
 
@@ -60,13 +60,13 @@ export function plan(tree: TreeMap, width: number, height: number): { cells: Cel
     folderOf(near(path)).children.push({ name: m.name, folder: path, index, size: m.size })
   })
   const top = hierarchy<Folder | Leaf>(root, (d) => ('children' in d ? d.children : undefined)).sum((d) => ('size' in d ? Math.max(d.size, 2048) : 0))
-  const laid = treemap<Folder | Leaf>().size([width, height]).tile(treemapBinary).paddingInner(1).paddingOuter((n) => (n.depth === 2 ? 2 : 0))(top)
+  const laid = treemap<Folder | Leaf>().size([width, height]).tile(treemapBinary).paddingInner(1).paddingOuter((n) => (n.depth === 2 ? 2 : 0)).paddingTop((n) => (n.depth === 2 && n.y1 - n.y0 > 60 && n.x1 - n.x0 > 60 ? 19 : 0))(top)
   const cells: Cell[] = []
   const regions: Region[] = []
   laid.each((n: HierarchyRectangularNode<Folder | Leaf>) => {
     const box = { x: n.x0, y: n.y0, width: n.x1 - n.x0, height: n.y1 - n.y0 }
     if ('index' in n.data) cells.push({ module: n.data.index, name: n.data.name, folder: n.data.folder, ...box })
-    else if (n.depth >= 1) regions.push({ folder: n.data.name, ...box })
+    else if (n.depth >= 1) regions.push({ folder: n.data.name, depth: n.depth, ...box })
   })
   return { cells, regions }
 }

@@ -6,6 +6,9 @@ export type LifeState = (typeof STATES)[number]
 export interface LogLine { phase: string; text: string; level: number; sequence: number }
 export interface Parameter { name: string; type: string; permission: number | null; value: string | null; description: string }
 
+/** What /proc/modules calls a module's state. */
+const KERNEL_STATES: Record<string, LifeState> = { Live: 'live', Loading: 'coming', Unloading: 'going' }
+
 /** What is true of a module after some events. */
 export interface Life {
   state: LifeState
@@ -68,7 +71,7 @@ function after(life: Life, event: RunEvent): Life {
     }
     case 'loaded': return { ...life, state: 'live', module: event.module }
     case 'state': return {
-      ...life, state: 'live', module: event.module, core: event.size, freed: event.freed || life.freed, address: event.address,
+      ...life, state: KERNEL_STATES[event.state] ?? life.state, module: event.module, core: event.size, freed: event.freed || life.freed, address: event.address,
       refcount: event.refcount, holders: event.holders,
     }
     case 'parameter-shown': {
@@ -79,7 +82,11 @@ function after(life: Life, event: RunEvent): Life {
     case 'tainted': return { ...life, taints: event.letters, meanings: event.meanings }
     case 'appeared': return { ...life, made: event.entries }
     case 'acted': return acted(life, event)
-    case 'refused': return { ...life, state: life.state === 'going' ? 'live' : life.state, refused: event.error || `signal ${event.signal}` }
+    case 'refused': {
+      const error = event.error || `signal ${event.signal}`
+      const acts = life.module ? [...life.acts, { action: event.operation, target: '', value: '', error }] : life.acts
+      return { ...life, state: life.state === 'going' ? 'live' : life.state, refused: error, acts }
+    }
     case 'unloaded': return { ...life, state: 'gone', refcount: null, holders: [], made: [], open: [] }
     case 'finished': return { ...life, problems: event.problems }
     case 'run-failed': return { ...life, refused: event.text }

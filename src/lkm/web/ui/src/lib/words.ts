@@ -32,7 +32,7 @@ export function words(event: RunEvent): string {
     case 'built': return `${base(event.module)} is compiled${event.seconds ? `, in ${seconds(event.seconds)}` : ''}.`
     case 'kernel-ready': return `Linux ${event.release} runs, ${event.how} in ${seconds(event.seconds)}.`
     case 'dependency-loaded': return event.error ? `${event.module}, needed first, is refused: ${event.error}.` : `${event.module} is loaded first: ${event.reason}.`
-    case 'stage': return `The kernel enters ${event.function}()${event.meaning ? `: ${event.meaning}` : ''}.`
+    case 'stage': return `The kernel enters ${event.function}()${event.meaning ? `: ${event.meaning}` : ''}${event.meaning.endsWith('?') ? '' : '.'}`
     case 'logged': return `The kernel logs ${AT[event.phase] ?? ''}: ${event.record.text}`
     case 'loaded': return `The kernel took ${event.module}, in ${seconds(event.seconds)}.`
     case 'refused': return `Refused: ${event.operation}: ${event.error || `signal ${event.signal}`}.`
