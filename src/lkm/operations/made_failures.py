@@ -10,15 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from lkm.elf.file import SectionType
 from lkm.errors import NotFoundError
-from lkm.module import signature
-from lkm.module.compression import decompress
-from lkm.module.elf import SectionType
+from lkm.kernels.known import KnownKernel
 from lkm.module.image import ModuleImage
+from lkm.operations.changed_modules import ModuleSupply, field_of, section_of
 from lkm.operations.way import Question
 from lkm.signing import keys, sign
 from lkm.signing.sign import KeySigner
-from lkm.tree.kernels import KnownKernel
 
 _USUAL = "dummy"
 """A module without dependencies, with a parameter (``numdummies``) and GPL-only symbols."""
@@ -31,29 +30,14 @@ _REFUSING = "i2c-stub"
 class Setting:
     """The kernel whose modules are used, and the folder that the changed one is written to."""
 
-    kernel: KnownKernel
+    tree: ModuleSupply
     folder: Path
-
-    def find(self, module: str = _USUAL) -> Path:
-        """Return a module's file in the tree."""
-        assert self.kernel.modules is not None
-        for path in sorted(self.kernel.modules.rglob(f"{module}.ko*")):
-            return path
-        raise NotFoundError(f"{self.kernel.release} has no module {module}")
-
-    def data(self, module: str = _USUAL) -> bytes:
-        """Return a module's bytes, signed as the distribution signed it."""
-        return decompress(self.find(module).read_bytes())
-
-    def unsigned(self, module: str = _USUAL) -> bytearray:
-        """Return a module's bytes without a signature."""
-        return bytearray(signature.strip(self.data(module)))
 
     def question(self, data: bytes | bytearray, **more: object) -> Question:
         """Return the load of changed bytes."""
         path = self.folder / f"{_USUAL}.ko"
         path.write_bytes(data)
-        where = f"emulated:{self.kernel.release}"
+        where = f"emulated:{self.tree.kernel.release}"
         return Question(str(path), where, **more)  # type: ignore[arg-type]
 
 
@@ -72,7 +56,7 @@ def question_of(name: str, kernel: KnownKernel, folder: Path) -> Question:
     """Make a failure: return the load that fails; its module is written to ``folder``."""
     for failure in FAILURES:
         if failure.name == name:
-            return failure.make(Setting(kernel, folder))
+            return failure.make(Setting(ModuleSupply(kernel), folder))
     raise NotFoundError(
         f"there is no failure {name!r}",
         hint=f"there are: {', '.join(failure.name for failure in FAILURES)}",
@@ -84,18 +68,18 @@ def _no_elf(at: Setting) -> Question:
 
 
 def _cut(at: Setting) -> Question:
-    data = at.unsigned()
+    data = at.tree.unsigned(_USUAL)
     return at.question(data[: len(data) // 2])
 
 
 def _other_machine(at: Setting) -> Question:
-    data = at.unsigned()
+    data = at.tree.unsigned(_USUAL)
     struct.pack_into("<H", data, _E_MACHINE, _AARCH64)
     return at.question(data)
 
 
 def _stripped(at: Setting) -> Question:
-    data = at.unsigned()
+    data = at.tree.unsigned(_USUAL)
     image = ModuleImage.from_bytes(bytes(data))
     (table,) = struct.unpack_from("<Q", data, 0x28)  # e_shoff
     for section in image.sections:
@@ -105,38 +89,38 @@ def _stripped(at: Setting) -> Question:
 
 
 def _unsigned(at: Setting) -> Question:
-    return at.question(at.unsigned(), sig_enforce=True)
+    return at.question(at.tree.unsigned(_USUAL), sig_enforce=True)
 
 
 def _unknown_key(at: Setting) -> Question:
     pair = keys.generate("nobody the kernel knows")
     signer = KeySigner(pair.private_key, pair.certificate)
-    return at.question(sign.signed(bytes(at.unsigned()), signer), sig_enforce=True)
+    return at.question(sign.signed(bytes(at.tree.unsigned(_USUAL)), signer), sig_enforce=True)
 
 
 def _locked_down(at: Setting) -> Question:
-    return at.question(at.unsigned(), lockdown=True)
+    return at.question(at.tree.unsigned(_USUAL), lockdown=True)
 
 
 def _tampered(at: Setting) -> Question:
-    data = bytearray(at.data())
-    place = _field(data, "description") or _field(data, "license")
+    data = bytearray(at.tree.signed(_USUAL))
+    place = field_of(data, "alias")
     data[place.start] ^= 0x20
     return at.question(data)
 
 
 def _other_kernel(at: Setting) -> Question:
-    data = at.unsigned()
-    place = _field(data, "vermagic")
+    data = at.tree.unsigned(_USUAL)
+    place = field_of(data, "vermagic")
     smp = data.index(b"SMP ", place.start, place.stop)
     data[smp : smp + 3] = b"smp"
     return at.question(data)
 
 
 def _checksum(at: Setting) -> Question:
-    data = at.unsigned()
+    data = at.tree.unsigned(_USUAL)
     wanted = ModuleImage.from_bytes(bytes(data)).elf.undefined_symbols
-    table = _section(data, "__versions")
+    table = section_of(data, "__versions")
     for start in range(table.start, table.stop, 64):  # struct modversion_info
         name = bytes(data[start + 8 : start + 64]).split(b"\0")[0].decode()
         if any(symbol.name == name for symbol in wanted):
@@ -146,7 +130,7 @@ def _checksum(at: Setting) -> Question:
 
 
 def _unknown_symbol(at: Setting) -> Question:
-    data = at.unsigned()
+    data = at.tree.unsigned(_USUAL)
     elf = ModuleImage.from_bytes(bytes(data)).elf
     assert elf.symbol_table is not None
     strings = elf.section_at(elf.symbol_table.link)
@@ -157,24 +141,24 @@ def _unknown_symbol(at: Setting) -> Question:
 
 
 def _proprietary(at: Setting) -> Question:
-    data = at.unsigned()
-    place = _field(data, "license")
+    data = at.tree.unsigned(_USUAL)
+    place = field_of(data, "license")
     data[place.start : place.stop] = b"MIT"[: len(place)].ljust(len(place), b"\0")
     return at.question(data)
 
 
 def _parameter(at: Setting) -> Question:
-    return at.question(at.data(), parameters="numdummies=lots")
+    return at.question(at.tree.signed(_USUAL), parameters="numdummies=lots")
 
 
 def _twice(at: Setting) -> Question:
-    return at.question(at.data(), before=(str(at.find()),))
+    return at.question(at.tree.signed(_USUAL), before=(str(at.tree.find(_USUAL)),))
 
 
 def _init_refuses(at: Setting) -> Question:
     path = at.folder / "i2c-stub.ko"
-    path.write_bytes(at.data(_REFUSING))
-    return Question(str(path), f"emulated:{at.kernel.release}")
+    path.write_bytes(at.tree.signed(_REFUSING))
+    return Question(str(path), f"emulated:{at.tree.kernel.release}")
 
 
 FAILURES: tuple[MadeFailure, ...] = (
@@ -230,7 +214,7 @@ FAILURES: tuple[MadeFailure, ...] = (
     MadeFailure(
         name="tampered",
         title="One letter changed after signing",
-        what="a letter of its description is changed; the signature stays",
+        what="a letter of an alias is changed; the signature stays",
         command="lkm verify FILE.ko",
         make=_tampered,
     ),
@@ -285,17 +269,3 @@ FAILURES: tuple[MadeFailure, ...] = (
     ),
 )
 """All failures, in the order in which load_module comes to them."""
-
-
-def _section(data: bytes | bytearray, name: str) -> range:
-    section = ModuleImage.from_bytes(bytes(data)).elf.section(name)
-    if section is None:
-        raise NotFoundError(f"the module has no section {name}")
-    return range(section.offset, section.offset + section.size)
-
-
-def _field(data: bytes | bytearray, key: str) -> range:
-    """Return where a field's value lies in ``.modinfo``, without its NUL; empty for none."""
-    info = _section(data, ".modinfo")
-    start = data.find(f"\0{key}=".encode(), info.start - 1, info.stop) + len(key) + 2
-    return range(start, data.index(b"\0", start))

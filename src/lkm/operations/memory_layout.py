@@ -1,10 +1,10 @@
-"""Where a kernel puts a module: sections, pages and their permissions, what it writes, what goes."""
+"""Where a kernel puts a module: sections, pages, permissions; what it writes, what goes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lkm.operations.try_events import Address
+from lkm.operations.trial.events import Address
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,15 @@ from lkm.errors import FormatError, KernelDiedError, KernelError, NotFoundError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord
 from lkm.kernel.open import open_kernel
+from lkm.kernels.choose import Wish, choose
+from lkm.kernels.known import KnownKernel
 from lkm.module.compression import decompress
 from lkm.module.image import ModuleImage
-from lkm.operations import explanation, try_events, try_kernel
-from lkm.operations.try_events import Phase
-from lkm.operations.try_instruments import machine_of
-from lkm.operations.try_kernel import Wish
-from lkm.operations.try_run import LOCKDOWN, SIG_ENFORCE
-from lkm.tree.kernels import KnownKernel
+from lkm.operations import explanation
+from lkm.operations.trial import events
+from lkm.operations.trial.events import Phase
+from lkm.operations.trial.instruments import machine_of
+from lkm.operations.trial.run import LOCKDOWN, SIG_ENFORCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ class Question:
     before: tuple[str, ...] = ()
 
 
-WayEvent = try_events.Event | Predicted | Stopped | Agreed
+WayEvent = events.Event | Predicted | Stopped | Agreed
 Emit = Callable[[WayEvent], None]
 
 
@@ -97,20 +98,20 @@ def follow(question: Question, emit: Emit) -> Agreed:
     opened = time.monotonic()
     with open_kernel(f"emulated:{known.release}") as kernel:
         seconds = time.monotonic() - opened
-        emit(try_events.KernelReady(kernel.release, "restored from its snapshot", seconds))
+        emit(events.KernelReady(kernel.release, "restored from its snapshot", seconds))
         _set_policy(kernel, question)
         for path in question.before:
             _load_before(kernel, path, emit)
         judgement = _judged(kernel, known, question)
         emit(_predicted(judgement))
         agreed = _Load(kernel, question, judgement, emit).carry_out()
-    emit(try_events.Finished((), time.monotonic() - started))
+    emit(events.Finished((), time.monotonic() - started))
     return agreed
 
 
 def _choose(question: Question, emit: Emit) -> KnownKernel:
-    choice = try_kernel.choose(question.kernel, Wish(built_for=_built_for(question.path)))
-    emit(try_events.KernelChosen(choice.where, choice.reason, choice.image))
+    choice = choose(question.kernel, Wish(built_for=_built_for(question.path)))
+    emit(events.KernelChosen(choice.where, choice.reason, choice.image))
     if choice.known is None or choice.known.vmlinuz is None or choice.known.modules is None:
         raise NotFoundError(
             f"{choice.where} has no image, or no modules, here",
@@ -138,7 +139,7 @@ def _load_before(kernel: Kernel, path: str, emit: Emit) -> None:
     started = time.monotonic()
     module = kernel.load(path)
     seconds = time.monotonic() - started
-    emit(try_events.DependencyLoaded(module.name, path, "it is to be there already", seconds))
+    emit(events.DependencyLoaded(module.name, path, "it is to be there already", seconds))
 
 
 def _judged(kernel: Kernel, known: KnownKernel, question: Question) -> Judgement:
@@ -188,7 +189,7 @@ class _Load:
             self._load()
         except KernelDiedError as error:
             errno = -1
-            self._emit(try_events.Died(error.operation, error.reason))
+            self._emit(events.Died(error.operation, error.reason))
         except KernelError as error:
             errno = error.errno or -1
             self._tell_refusal(error)
@@ -203,11 +204,11 @@ class _Load:
         module = self._kernel.load(data, parameters)
         seconds = time.monotonic() - started
         name = os.path.basename(path)
-        self._emit(try_events.Loaded(module.name, name, parameters, seconds))
+        self._emit(events.Loaded(module.name, name, parameters, seconds))
         self._phase = Phase.UNLOAD
         started = time.monotonic()
         self._kernel.unload(module.name)
-        self._emit(try_events.Unloaded(module.name, time.monotonic() - started))
+        self._emit(events.Unloaded(module.name, time.monotonic() - started))
 
     def _entered(self, function: str) -> None:
         is_other = function in load_way.NOT_OF_LOADING
@@ -215,10 +216,10 @@ class _Load:
             return
         self._stages.append(function)
         point = load_way.POINTS[function]
-        self._emit(try_events.Stage(self._phase, function, point.meaning, point.gate))
+        self._emit(events.Stage(self._phase, function, point.meaning, point.gate))
 
     def _logged(self, record: LogRecord) -> None:
-        self._emit(try_events.Logged(self._phase, record))
+        self._emit(events.Logged(self._phase, record))
 
     def _tell_refusal(self, error: KernelError) -> None:
         finding = explanation.first_finding(
@@ -231,7 +232,7 @@ class _Load:
         )
         name = name_of(error.errno)
         text = f"{name} ({os.strerror(error.errno)})" if name else ""
-        told = try_events.Refused("loading", error.errno, text, error.signal, (finding.cause,))
+        told = events.Refused("loading", error.errno, text, error.signal, (finding.cause,))
         self._emit(told)
 
     def _agreed(self, errno: int) -> Agreed:

@@ -30,7 +30,7 @@ _CACHES = ("build", "exports", "emulated", "depmod", "vmlinux")
 
 
 def confine(folder: Path, examples: Path) -> int:
-    """Confine this process: it writes in its folder and lkm's caches only; return Landlock's ABI."""
+    """Confine this process: writing in its folder and lkm's caches only; return the ABI."""
     caches = [files.cache_directory(name) for name in _CACHES]
     python = [sys.prefix, sys.base_prefix, *(path for path in sys.path if path)]
     return landlock.confine(

@@ -13,6 +13,8 @@ import stat
 import struct
 from collections.abc import Iterable
 
+Location = str | os.PathLike[str]
+
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG, _PATH_BENEATH = 1, 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -29,12 +31,12 @@ def abi() -> int:
     return max(int(found), 0)
 
 
-def confine(*, read: Iterable[str | os.PathLike[str]], write: Iterable[str | os.PathLike[str]]) -> int:
+def confine(*, read: Iterable[Location], write: Iterable[Location]) -> int:
     """Let this process read only below ``read``, write only below ``write``, and use no TCP.
 
     Paths that do not exist are left out. Where the kernel knows how, signals and abstract sockets
-    of other processes are out of reach too. Returns the ABI; 0: nothing is confined. Raises OSError.
-    """  # fmt: skip
+    of other processes are out of reach too. Returns the ABI; 0: nothing is confined.
+    """
     version = abi()
     if not version:
         return 0
@@ -57,7 +59,7 @@ def confine(*, read: Iterable[str | os.PathLike[str]], write: Iterable[str | os.
     return version
 
 
-def _allow(libc: ctypes.CDLL, ruleset: int, path: str | os.PathLike[str], access: int) -> None:
+def _allow(libc: ctypes.CDLL, ruleset: int, path: Location, access: int) -> None:
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:

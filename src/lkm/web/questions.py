@@ -1,4 +1,4 @@
-"""Questions that are answered at once, by one process that stays; a slow or large one is replaced."""
+"""Questions answered at once, by one process that stays until it is too slow or too large."""
 
 from __future__ import annotations
 

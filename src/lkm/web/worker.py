@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from lkm.errors import LkmError
-from lkm.operations import examples, try_json
+from lkm.operations import examples
+from lkm.operations.trial import encoding
 from lkm.web import confinement, landlock
 from lkm.web.contract import requests
 from lkm.web.contract.answers import PageProblem
@@ -39,8 +40,12 @@ class Options:
     @classmethod
     def parse(cls, words: list[str]) -> Options:
         """Return the options in a command line's words."""
-        given = set(words[1:])
-        return cls(Path(words[0]), *(f"--{n}" in given for n in ("questions", "allow-live", "unconfined")))  # fmt: skip
+        return cls(
+            Path(words[0]),
+            questions="--questions" in words,
+            allow_live="--allow-live" in words,
+            unconfined="--unconfined" in words,
+        )
 
 
 def main() -> None:
@@ -73,7 +78,7 @@ def _answer_all(options: Options, out: Any) -> None:
             status, answer = 200, answering.answer(asked["question"], asked["request"])
         except (LkmError, msgspec.ValidationError, OSError) as error:
             status, answer = problem(error)
-        out.write(b"%d %s\n" % (status, msgspec.json.encode(try_json.plain(answer))))
+        out.write(b"%d %s\n" % (status, msgspec.json.encode(encoding.plain(answer))))
 
 
 def _run(order: dict[str, Any], options: Options, out: Any) -> None:
@@ -97,7 +102,7 @@ def _run(order: dict[str, Any], options: Options, out: Any) -> None:
         telling.prepare(request)
     except (LkmError, msgspec.ValidationError, OSError) as error:
         status, answer = problem(error)
-        tell({"problem": try_json.plain(answer), "status": status})
+        tell({"problem": encoding.plain(answer), "status": status})
         return
     try:
         view.run(request, telling)

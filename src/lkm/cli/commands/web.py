@@ -14,9 +14,9 @@ from lkm.errors import UsageError
 @click.option("--allow-live", is_flag=True,
               help="Let the page load modules into this machine's own kernel.")  # fmt: skip
 @click.option("--unconfined", is_flag=True,
-              help="Compile what is typed into the page even where Landlock is missing.")  # fmt: skip
+              help="Compile what is typed into the page without Landlock too.")  # fmt: skip
 @click.option("--export", "export_to", metavar="DIR",
-              help="Write the page and its recorded runs there, to be opened as a file.")  # fmt: skip
+              help="Write the page and recorded runs there, to be opened as a file.")  # fmt: skip
 def command(
     port: int | None, no_open: bool, allow_live: bool, unconfined: bool, export_to: str | None
 ) -> int:
@@ -34,8 +34,6 @@ def command(
         return 0
     from lkm.web.serve import DEFAULT_PORT, Settings, serve
 
-    settings = Settings(
-        DEFAULT_PORT if port is None else port, not no_open, allow_live, unconfined
-    )
+    settings = Settings(DEFAULT_PORT if port is None else port, not no_open, allow_live, unconfined)
     serve(settings, lambda address: click.echo(f"lkm web: {address}"))
     return 0

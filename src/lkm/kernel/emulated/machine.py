@@ -139,9 +139,7 @@ class EmulatedMachine(Syscalls):
         from lkm.kernel.emulated.watch.load_way import LoadWay  # most machines run without
 
         processor = self.session.restored.processor
-        return LoadWay(
-            processor, self.image, functions=functions, entered=entered, logged=logged
-        )
+        return LoadWay(processor, self.image, functions=functions, entered=entered, logged=logged)
 
     def _end_interposition(self) -> None:
         if self._interposition is not None:

@@ -13,25 +13,33 @@ import os
 import re
 from typing import Any, get_type_hints
 
-from lkm.operations.try_events import Address
+from lkm.operations.trial.events import Address
 
 
 @functools.cache
-def event_name(kind: Any) -> str:
+def event_name(class_name: str) -> str:
     """Return the name by which events of a class are known."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower()
+    return re.sub(r"(?<!^)(?=[A-Z])", "-", class_name).lower()
 
 
-@functools.cache
-def address_fields(kind: Any) -> frozenset[str]:
+_ADDRESSES: dict[type, frozenset[str]] = {}
+
+
+def address_fields(kind: type) -> frozenset[str]:
     """Return the fields of a dataclass that are addresses."""
+    if kind not in _ADDRESSES:
+        _ADDRESSES[kind] = _read_address_fields(kind)
+    return _ADDRESSES[kind]
+
+
+def _read_address_fields(kind: type) -> frozenset[str]:
     hints = get_type_hints(kind, include_extras=True)
     return frozenset(name for name, hint in hints.items() if hint == Address)
 
 
 def document(event: object) -> dict[str, Any]:
     """Return an event as what JSON can hold."""
-    return {"event": event_name(type(event)), **_fields(event)}
+    return {"event": event_name(type(event).__name__), **_fields(event)}
 
 
 def encoded(value: dict[str, Any]) -> str:
@@ -43,10 +51,10 @@ def encoded(value: dict[str, Any]) -> str:
 
 def plain(value: Any) -> Any:
     """Return a value of dataclasses, collections and scalars as what JSON can hold."""
-    if value is None or isinstance(value, (bool, int, float)) and not isinstance(value, enum.Enum):
-        return value
     if isinstance(value, enum.Enum):
         return value.value
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
     if isinstance(value, str):
         return _text(value)
     if dataclasses.is_dataclass(value):

@@ -17,13 +17,13 @@ class PageProblem:
 
 @dataclass(frozen=True, slots=True)
 class KernelHere:
-    """A kernel of this machine or its cache, and what of it is here."""
+    """A kernel of this machine or its cache, what of it is here, whether it is taken by default."""
 
     release: str
     bootable: bool
     headers: bool
     modules: bool
-    newest: bool
+    default: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,7 @@ class MemoryPlan:
     groups: tuple[MemoryGroup, ...]
     sections: tuple[MemorySection, ...]
     relocations: tuple[RelocationCount, ...]
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,7 @@ class OptionFacts:
     needed_for_root: bool | None
     needed_why: str
     aliases: int
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ class BootLine:
     initramfs: bool
     root: str
     steps: tuple[BootStep, ...]
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +253,21 @@ class NeedEdge:
 
 
 @dataclass(frozen=True, slots=True)
+class SymbolCounts:
+    """How many symbols of the kernel image nm calls ``T``, and how many modules may use.
+
+    ``text_not_exported`` and ``exports_not_text`` are why the one does not tell the other.
+    """
+
+    text: int
+    text_not_exported: int
+    exports: int
+    exports_not_text: int
+
+
+@dataclass(frozen=True, slots=True)
 class NeedsGraph:
-    """What a module needs."""
+    """What a module needs; ``command`` is the equal ``lkm`` command line, here and elsewhere."""
 
     release: str
     roots: tuple[str, ...]
@@ -259,6 +275,8 @@ class NeedsGraph:
     edges: tuple[NeedEdge, ...]
     order: tuple[str, ...]
     problems: tuple[str, ...]
+    symbols: SymbolCounts
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,6 +379,7 @@ class NameRules:
     similar: tuple[str, ...]
     findings: tuple[RuleFinding, ...]
     problems: tuple[str, ...]
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,6 +435,7 @@ class Decoded:
     line: str
     flags: tuple[TaintFlagShown, ...]
     read: str
+    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,11 +447,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class RecordingHead:
-    """One recorded run; ``made`` is a date, ``kernel`` a release or empty, ``seconds`` its length."""
+    """One recording: ``path`` of what was asked with GET, else none; the day it was ``made``."""
 
     name: str
     view: str
     choice: str
+    path: str
     title: str
     kernel: str
     made: str

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lkm.web.contract import requests
-from lkm.web.views import state
+from lkm.web.views import needs, recorded, rules, state, taint, way
 
 
 class Answering:
@@ -25,6 +25,16 @@ class Answering:
 
 QUESTIONS: dict[str, tuple[type[Any], Callable[[Any, state.Surroundings], Any]]] = {
     "state": (requests.NoQuestion, state.state),
+    "way": (requests.NoQuestion, way.answer),
+    "needs": (requests.NeedsQuestion, needs.needs),
+    "edge": (requests.EdgeQuestion, needs.edge),
+    "tree": (requests.KernelQuestion, needs.tree),
+    "rules": (requests.RulesRequest, rules.answer),
+    "rules-examples": (requests.NoQuestion, rules.examples),
+    "taint": (requests.NoQuestion, taint.answer),
+    "decode": (requests.DecodeRequest, taint.decode),
+    "recorded": (requests.NoQuestion, recorded.index),
+    "recording": (requests.RecordingQuestion, recorded.recording),
     "examples": (requests.NoQuestion, state.all_examples),
 }
 """By the question's name in ``table.ANSWERS``."""

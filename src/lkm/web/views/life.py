@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lkm.operations.try_ import Request
-from lkm.operations.try_run import Action, Procedure, Watching
+from lkm.operations.trial.request import Procedure, TrialRequest, Watching
 from lkm.web.contract.requests import LifeRequest, OptionRequest, PlayRequest, Subject
 from lkm.web.views.running import Telling, action, kernel_of, shown, trial, try_words
 
@@ -19,7 +18,8 @@ def life(request: LifeRequest, telling: Telling) -> None:
         lockdown=request.lockdown,
     )
     where = kernel_of(request.kernel, live=request.live)
-    _tell_and_try(shown(request.subject), where, procedure, first, watching, telling)
+    telling.started(try_words(shown(request.subject), where, procedure, first, watching))
+    trial(TrialRequest(telling.what, procedure, where, watching=watching), telling)
 
 
 def option(request: OptionRequest, telling: Telling) -> None:
@@ -28,7 +28,7 @@ def option(request: OptionRequest, telling: Telling) -> None:
     subject = Subject(name=request.module)
     where = kernel_of(request.kernel)
     telling.started(try_words(shown(subject), where, procedure, (), watching))
-    trial(Request(telling.bring(subject), procedure, where, watching=watching), telling)
+    trial(TrialRequest(telling.bring(subject), procedure, where, watching=watching), telling)
 
 
 def play(request: PlayRequest, telling: Telling) -> None:
@@ -37,23 +37,9 @@ def play(request: PlayRequest, telling: Telling) -> None:
     each = request.fail_alloc == "each"
     fail = 0 if each or not request.fail_alloc else int(request.fail_alloc)
     watching = Watching(request.guard, request.trace, fail, stages=True)
-    procedure = Procedure(
-        request.parameters, telling.asked(first, interactive=request.interactive)
-    )
+    procedure = Procedure(request.parameters, telling.asked(first, interactive=request.interactive))
     where = kernel_of(request.kernel)
     more = ("--fail-alloc", request.fail_alloc) if request.fail_alloc else ()
     name = f"./{request.source.name}.c"
     telling.started(try_words(name, where, procedure, first, watching, *more))
-    trial(Request(telling.what, procedure, where, watching=watching, fail_each=each), telling)
-
-
-def _tell_and_try(
-    name: str,
-    where: str,
-    procedure: Procedure,
-    first: list[Action],
-    watching: Watching,
-    telling: Telling,
-) -> None:
-    telling.started(try_words(name, where, procedure, first, watching))
-    trial(Request(telling.what, procedure, where, watching=watching), telling)
+    trial(TrialRequest(telling.what, procedure, where, watching=watching, fail_each=each), telling)

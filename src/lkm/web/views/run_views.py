@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from lkm.web.contract import requests
-from lkm.web.views import life
+from lkm.web.views import life, taint, way
 
 _WARM = (
-    *("lkm.kernel.emulated.session", "lkm.kernel.emulated.interposition"),
-    *("lkm.kernel.emulated.load_way", "lkm.operations.try_failures", "lkm.operations.doctor"),
+    *("lkm.kernel.emulated.session", "lkm.kernel.emulated.watch.interposition"),
+    *(
+        "lkm.kernel.emulated.watch.load_way",
+        "lkm.operations.trial.failures",
+        "lkm.operations.doctor",
+    ),
     *("lkm.operations.explanation", "lkm.operations.users", "lkm.build.kbuild"),
 )
 
@@ -30,6 +34,8 @@ class RunView:
 VIEWS: dict[str, RunView] = {
     "life": RunView(requests.LifeRequest, life.life),
     "option": RunView(requests.OptionRequest, life.option),
+    "way": RunView(requests.WayRequest, way.run),
+    "taint": RunView(requests.TaintRequest, taint.run),
     "play": RunView(requests.PlayRequest, life.play, playground=True),
 }
 """By the name in ``table.RUNS``."""

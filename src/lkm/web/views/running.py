@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from lkm.errors import LkmError, UsageError
-from lkm.operations import examples, try_, try_events, try_json
-from lkm.operations.try_ import Request
-from lkm.operations.try_run import Action, Procedure, Watching
+from lkm.module.names import MODULE_SUFFIXES, is_module_file
+from lkm.operations import examples
+from lkm.operations.trial import encoding, events
+from lkm.operations.trial import trial as trials
+from lkm.operations.trial.request import Action, Procedure, TrialRequest, Watching
 from lkm.web.contract import requests
 from lkm.web.contract.events import Diagnostic, RunStarted
 
 PATIENCE = 60.0
 """How long an interactive run waits for what to do next, in seconds."""
 
-_SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 _DIAGNOSTIC = re.compile(
     r"^(?P<file>[^\s:]{1,400}):(?P<line>\d{1,7}):(?:(?P<column>\d{1,7}):)? "
     r"(?P<severity>fatal error|error|warning|note): (?P<text>.{1,2000})$",
@@ -96,8 +97,8 @@ class Telling:
         return self._write(subject.file)
 
     def _write(self, file: requests.GivenFile) -> str:
-        if not file.name.endswith(_SUFFIXES):
-            raise UsageError(f"{file.name}: expected a module, {', '.join(_SUFFIXES)}")
+        if not is_module_file(file.name):
+            raise UsageError(f"{file.name}: expected a module, {', '.join(MODULE_SUFFIXES)}")
         try:
             data = base64.b64decode(file.base64, validate=True)
         except (binascii.Error, ValueError) as error:
@@ -112,13 +113,13 @@ class Telling:
 
     def emit(self, event: object) -> None:
         """Tell an event."""
-        self._tell(try_json.document(event))
+        self._tell(encoding.document(event))
 
     def asked(self, first: Sequence[Action], *, interactive: bool) -> Iterator[Action]:
         """Yield what is to be done: first what is known, then what the user says meanwhile."""
         yield from first
         while interactive:
-            self.emit(try_events.Waiting(PATIENCE))
+            self.emit(events.Waiting(PATIENCE))
             if not select.select([sys.stdin.buffer], [], [], PATIENCE)[0]:
                 return
             line = sys.stdin.buffer.readline()
@@ -127,7 +128,7 @@ class Telling:
             try:
                 asked = requests.decode(requests.DoRequest, json.loads(line)).action
             except ValueError as error:
-                self.emit(try_events.Acted("", "", "", f"not understood: {error}"))
+                self.emit(events.Acted("", "", "", f"not understood: {error}"))
                 continue
             yield action(asked)
 
@@ -180,9 +181,9 @@ def shown(subject: requests.Subject) -> str:
     return subject.name or (f"./{subject.file.name}" if subject.file else "")
 
 
-def trial(request: Request, telling: Telling) -> try_events.Finished:
+def trial(request: TrialRequest, telling: Telling) -> events.Finished:
     """Carry out a trial and tell all of it."""
-    return try_.run(request, telling.emit)
+    return trials.run(request, telling.emit)
 
 
 def diagnostics(output: str) -> tuple[Diagnostic, ...]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lkm import __version__
-from lkm.kernel.open import is_bootable
+from lkm.kernels.choose import choose_bootable, is_bootable
+from lkm.kernels.known import known_kernels
 from lkm.operations import examples
-from lkm.tree import kernels
 from lkm.web import landlock, limits
 from lkm.web.contract.answers import Example, Examples, KernelHere, PageState, SuggestedAction
 from lkm.web.contract.requests import NoQuestion
@@ -80,19 +80,19 @@ def all_examples(_question: NoQuestion, _surroundings: Surroundings) -> Examples
 def _kernels() -> tuple[KernelHere, ...]:
     """Return the kernels that are here, newest first, each release once."""
     found: dict[str, KernelHere] = {}
-    for known in kernels.known():
+    for known in known_kernels():
         before = found.get(known.release)
         found[known.release] = KernelHere(
             known.release,
             is_bootable(known) or (before is not None and before.bootable),
             known.headers is not None or (before is not None and before.headers),
             known.modules is not None or (before is not None and before.modules),
-            newest=False,
+            default=False,
         )
     bootable = [each for each in found.values() if each.bootable]
-    newest = bootable[-1].release if bootable else ""
+    default = choose_bootable().release if bootable else ""
     return tuple(
-        KernelHere(k.release, k.bootable, k.headers, k.modules, k.release == newest)
+        KernelHere(k.release, k.bootable, k.headers, k.modules, k.release == default)
         for k in reversed(found.values())
     )
 
@@ -105,9 +105,7 @@ def _emulated(here: tuple[KernelHere, ...]) -> tuple[bool, str]:
     return True, ""
 
 
-def _playground(
-    here: tuple[KernelHere, ...], surroundings: Surroundings
-) -> tuple[bool, str]:
+def _playground(here: tuple[KernelHere, ...], surroundings: Surroundings) -> tuple[bool, str]:
     if not landlock.abi() and not surroundings.unconfined:
         return False, "lkm web --unconfined"
     if shutil.which("gcc") is None or shutil.which("make") is None:

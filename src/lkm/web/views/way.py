@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 
+from lkm.build import kbuild
 from lkm.doctor import gates, load_way
 from lkm.errors import NotFoundError, UsageError
-from lkm.kernel.open import is_bootable
-from lkm.operations import examples, made_failures, way
+from lkm.kernels.choose import Wish, choose, choose_bootable, headers_of
+from lkm.operations import made_failures, way
 from lkm.operations.resolve import open_resolver
+from lkm.operations.trial.request import Procedure, Watching
 from lkm.operations.way import Question
-from lkm.tree import kernels
-from lkm.tree.kernels import KnownKernel
+from lkm.tree.plan import StepKind
 from lkm.web.contract.answers import GateOnTheWay, KnownFailure, Way
 from lkm.web.contract.requests import NoQuestion, Subject, WayRequest
-from lkm.web.views.running import Telling, shown
+from lkm.web.views.running import Telling, kernel_of, shown, try_words
 from lkm.web.views.state import Surroundings
 
 _WHAT = {
@@ -61,30 +62,52 @@ def run(request: WayRequest, telling: Telling) -> None:
     """Make a failure, or load what was brought, and tell where the kernel stopped."""
     if bool(request.failure) == (request.subject is not None):
         raise UsageError("the way is that of a failure or of a subject: give one of the two")
-    if request.failure:
-        question = made_failures.question_of(
-            request.failure, _kernel(request.kernel), telling.folder
-        )
-        command = next(f.command for f in made_failures.FAILURES if f.name == request.failure)
-        telling.started(command.split()[1:])
-    else:
-        assert request.subject is not None
+    if request.subject is not None:
         question = _question(request, request.subject, telling)
-        telling.started(["try", shown(request.subject), *request.parameters, "--stages"])
+        words = try_words(
+            shown(request.subject),
+            kernel_of(request.kernel),
+            Procedure(
+                request.parameters, sig_enforce=request.sig_enforce, lockdown=request.lockdown
+            ),
+            (),
+            Watching(stages=True),
+        )
+    else:
+        kernel = choose_bootable(request.kernel)
+        question = made_failures.question_of(request.failure, kernel, telling.folder)
+        command = next(f.command for f in made_failures.FAILURES if f.name == request.failure)
+        words = command.split()[1:]
+    telling.started(words)
     way.follow(question, telling.emit)
 
 
 def _question(request: WayRequest, subject: Subject, telling: Telling) -> Question:
-    path, before = telling.what, ()
+    """Return the load of a file, of an example that is built, or of a module of the tree."""
+    kernel, path = request.kernel, telling.what
+    before: tuple[str, ...] = ()
     if subject.example:
-        path = str(examples.example(subject.example).source.parent)
-    if subject.name:
-        path, before = _in_tree(subject.name, _kernel(request.kernel))
+        known = choose(kernel_of(kernel), Wish(from_source=True)).known
+        kernel = known.release if known else kernel
+        path = os.fspath(kbuild.build(path, headers_of(kernel)).modules[0])
+    elif subject.name:
+        kernel = choose_bootable(kernel).release
+        path, *needed = reversed(_files(subject.name, kernel))
+        before = tuple(reversed(needed))
     return Question(
         path,
-        f"emulated:{request.kernel}" if request.kernel else "emulated",
+        kernel_of(kernel),
         " ".join(request.parameters),
         request.sig_enforce,
         request.lockdown,
         before,
     )
+
+
+def _files(name: str, release: str) -> list[str]:
+    """Return the files to load for a module of a kernel's tree, itself last."""
+    plan = open_resolver(None, release).resolve(name, ignore_commands=True)
+    files = [step.path for step in plan.steps if step.kind is StepKind.INSMOD]
+    if not files:
+        raise NotFoundError(f"{release} has no module {name} to load")
+    return list(dict.fromkeys(files))

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 
 from unicorn import x86_const as x86
 
-from lkm.kernel.emulated.death import NotMapped
-from lkm.kernel.emulated.processor import Processor
-from lkm.kernel.emulated.steering import Steering
+from lkm.kernel.emulated.hardware.death import NotMapped
+from lkm.kernel.emulated.hardware.processor import Processor
+from lkm.kernel.emulated.watch.entry_points import Steering
 from lkm.kernel.log import LogRecord
 from lkm.vmlinux.image import VmlinuxImage
 
@@ -44,8 +44,8 @@ class LoadWay:
         self.functions = tuple(name for name in functions if name in symbols)
         """The functions that the kernel has."""
         names = {symbols[name]: name for name in self.functions}
-        for address in names:
-            self._steering.watch(address, 1, lambda address: entered(names[address]))
+        for start in tuple(names):
+            self._steering.watch(start, 1, lambda address: entered(names[address]))
         if _RESERVED in symbols and _COMMITTED in symbols:
             self._offsets = _Offsets(kernel)
             self._steering.watch(symbols[_RESERVED], 1, self._reserved)

@@ -48,6 +48,12 @@ export interface BootLine {
   steps: BootStep[]
 }
 
+/** How a kernel comes to its root file system. */
+export interface BootQuestion {
+  kernel?: string
+  initramfs?: boolean
+}
+
 /** A step from the firmware to the root file system; ``where`` its code comes from. */
 export interface BootStep {
   name: string
@@ -133,6 +139,13 @@ export interface DoAction {
 /** One more action in an interactive run. */
 export interface DoRequest {
   action: DoAction
+}
+
+/** For which symbols a module needs another. */
+export interface EdgeQuestion {
+  module: string
+  needs: string
+  kernel?: string
 }
 
 /** The symbols for which one module needs another. */
@@ -242,7 +255,7 @@ export interface Flipped {
 
 /** Pages in a row that were given back. */
 export interface FreedPages {
-  address: string
+  address: number
   count: number
 }
 
@@ -280,13 +293,18 @@ export interface KernelChosen {
   image: string
 }
 
-/** A kernel of this machine or its cache, and what of it is here. */
+/** A kernel of this machine or its cache, what of it is here, whether it is taken by default. */
 export interface KernelHere {
   release: string
   bootable: boolean
   headers: boolean
   modules: boolean
-  newest: boolean
+  default: boolean
+}
+
+/** Something about a kernel. */
+export interface KernelQuestion {
+  kernel?: string
 }
 
 /** The kernel runs; ``how`` it came to, ``seconds`` it took. */
@@ -409,6 +427,12 @@ export interface MemoryPlan {
   relocations: RelocationCount[]
 }
 
+/** Which module's memory: a name of the tree, or ``example:NAME``. */
+export interface MemoryQuestion {
+  module: string
+  kernel?: string
+}
+
 /** Load a module and show where the kernel puts it. */
 export interface MemoryRequest {
   subject?: Subject
@@ -473,6 +497,16 @@ export interface NeedsGraph {
   problems: string[]
 }
 
+/** What a module needs. */
+export interface NeedsQuestion {
+  module: string
+  kernel?: string
+}
+
+/** Nothing is asked but the route itself. */
+export interface NoQuestion {
+}
+
 /** What an option is in this kernel, and what comes of it. */
 export interface OptionFacts {
   name: string
@@ -503,6 +537,12 @@ export interface OptionModule {
   init: number
 }
 
+/** One option, with or without ``CONFIG_``. */
+export interface OptionQuestion {
+  name: string
+  kernel?: string
+}
+
 /** Load a module of the tree, to see its real size and time. */
 export interface OptionRequest {
   module: string
@@ -516,6 +556,12 @@ export interface Options {
   total: number
 }
 
+/** Which options: those whose name, or a module of theirs, has the text. */
+export interface OptionsQuestion {
+  search?: string
+  kernel?: string
+}
+
 export type Outcome = 'clean error' | 'crash' | 'it went on' | 'leak' | 'left things behind' | 'the kernel died'
 
 /** Why a request was refused, and what to do. */
@@ -527,7 +573,7 @@ export interface PageProblem {
 
 /** Pages in a row with equal permissions, and the sections in them. */
 export interface PageRun {
-  address: string
+  address: number
   count: number
   permissions: string
   sections: string[]
@@ -578,7 +624,7 @@ export interface Place {
 /** A section where the kernel put it. */
 export interface PlacedSection {
   name: string
-  address: string
+  address: number
   size: number
   group: string
 }
@@ -641,7 +687,7 @@ export interface Recording {
   events: (Record<string, unknown>)[]
 }
 
-/** One recorded run; ``made`` is a date, ``kernel`` a release or empty, ``seconds`` its length. */
+/** One recorded run: the day it was made, its kernel's release or none, its length. */
 export interface RecordingHead {
   name: string
   view: string
@@ -655,6 +701,11 @@ export interface RecordingHead {
 /** All recorded runs. */
 export interface RecordingIndex {
   recordings: RecordingHead[]
+}
+
+/** One recording. */
+export interface RecordingQuestion {
+  name: string
 }
 
 /** The kernel refused something: ``operation``, the errno's name and text, or the signal. */
