@@ -46,6 +46,7 @@ export interface BootLine {
   initramfs: boolean
   root: string
   steps: BootStep[]
+  command: string
 }
 
 /** How a kernel comes to its root file system. */
@@ -103,6 +104,7 @@ export interface Decoded {
   line: string
   flags: TaintFlagShown[]
   read: string
+  command: string
 }
 
 /** A module that was loaded first, and why; ``error`` is empty when the kernel took it. */
@@ -425,6 +427,7 @@ export interface MemoryPlan {
   groups: MemoryGroup[]
   sections: MemorySection[]
   relocations: RelocationCount[]
+  command: string
 }
 
 /** Which module's memory: a name of the tree, or ``example:NAME``. */
@@ -469,6 +472,7 @@ export interface NameRules {
   similar: string[]
   findings: RuleFinding[]
   problems: string[]
+  command: string
 }
 
 /** ``module`` needs ``needs``; ``kind`` is hard, pre, post or weak. */
@@ -487,7 +491,7 @@ export interface NeededModule {
   order: number
 }
 
-/** What a module needs. */
+/** What a module needs; ``command`` is the equal ``lkm`` command line, here and elsewhere. */
 export interface NeedsGraph {
   release: string
   roots: string[]
@@ -495,6 +499,8 @@ export interface NeedsGraph {
   edges: NeedEdge[]
   order: string[]
   problems: string[]
+  symbols: SymbolCounts
+  command: string
 }
 
 /** What a module needs. */
@@ -518,6 +524,7 @@ export interface OptionFacts {
   needed_for_root: boolean | null
   needed_why: string
   aliases: number
+  command: string
 }
 
 /** An option of a kernel's configuration and the modules that it makes. */
@@ -687,11 +694,12 @@ export interface Recording {
   events: (Record<string, unknown>)[]
 }
 
-/** One recorded run: the day it was made, its kernel's release or none, its length. */
+/** One recording: ``path`` of what was asked with GET, else none; the day it was ``made``. */
 export interface RecordingHead {
   name: string
   view: string
   choice: string
+  path: string
   title: string
   kernel: string
   made: string
@@ -901,6 +909,14 @@ export interface SuggestedAction {
   kind: string
   target: string
   value: string
+}
+
+/** How many symbols of the kernel image nm calls ``T``, and how many modules may use. */
+export interface SymbolCounts {
+  text: number
+  text_not_exported: number
+  exports: number
+  exports_not_text: number
 }
 
 /** All flags, lowest bit first. */
