@@ -59,6 +59,27 @@ def _lines(event: object) -> list[str]:
 
 
 @_lines.register
+def _(event: events.LaidOut) -> list[str]:
+    rows = [_row("memory", f"{event.module}, {event.moment}")]
+    for run in event.pages:
+        pages = f"{run.count} page" + ("s" if run.count > 1 else "")
+        place = f"{run.address:#x}  {run.permissions or 'gone':<4}  {pages:<8}"
+        rows.append(_row("", f"{place}  {' '.join(run.sections)}"))
+    return rows
+
+
+@_lines.register
+def _(event: events.Relocated) -> list[str]:
+    where = f"{event.section}+{event.place:#x}: {event.type} {event.symbol}"
+    return [_row("relocated", f"{where}: {event.before} → {event.after}")]
+
+
+@_lines.register
+def _(event: events.MemoryFreed) -> list[str]:
+    return [_row("freed", f"{event.bytes} bytes, which only init used")]
+
+
+@_lines.register
 def _(event: events.Stage) -> list[str]:
     return [_row("stage", f"{event.function}: {event.meaning}")]
 

@@ -76,6 +76,7 @@ def _number(fail_alloc: str | None) -> int:
 @click.option("--guard", is_flag=True, help="Catch overflow, use after free, double free.")
 @click.option("--trace", is_flag=True, help="List its calls into the kernel.")
 @click.option("--stages", is_flag=True, help="List the kernel's own functions it passes.")
+@click.option("--memory", is_flag=True, help="Show where its sections are put, and what goes.")
 @click.option("--sig-enforce", is_flag=True, help="Let the kernel demand a valid signature.")
 @click.option("--lockdown", is_flag=True, help="Lock the kernel down, as Secure Boot does.")
 @click.option("--keep", is_flag=True, help="Do not unload it.")
@@ -97,6 +98,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     guard: bool,
     trace: bool,
     stages: bool,
+    memory: bool,
     sig_enforce: bool,
     lockdown: bool,
     keep: bool,
@@ -123,7 +125,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         kernel=kernel,
         select=select,
         fetch=fetch,
-        watching=Watching(guard, trace, _number(fail_alloc), stages),
+        watching=Watching(guard, trace, _number(fail_alloc), stages, memory),
         fail_each=fail_alloc == "each",
     )
     printer = JsonLines() if as_json else TextPrinter()

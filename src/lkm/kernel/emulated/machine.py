@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lkm.kernel.emulated.watch.guard import GuardHeap
     from lkm.kernel.emulated.watch.interposition import Interposition
     from lkm.kernel.emulated.watch.load_way import LoadWay
+    from lkm.kernel.emulated.watch.module_memory import ModuleMemory
     from lkm.kernel.log import LogRecord
     from lkm.module.image import ModuleImage
     from lkm.vmlinux.image import VmlinuxImage
@@ -140,6 +141,23 @@ class EmulatedMachine(Syscalls):
 
         processor = self.session.restored.processor
         return LoadWay(processor, self.image, functions=functions, entered=entered, logged=logged)
+
+    def sleep(self, seconds: float) -> None:
+        """Let the machine's time pass, so that what the kernel put off gets done."""
+        self.session.sleep(seconds)
+
+    def watch_memory(
+        self,
+        image: ModuleImage,
+        *,
+        linked: Callable[[], None],
+        protected: Callable[[], None],
+    ) -> ModuleMemory:
+        """Watch where a module is put the next time it is loaded; see ``ModuleMemory``."""
+        from lkm.kernel.emulated.watch.module_memory import ModuleMemory  # as above
+
+        processor = self.session.restored.processor
+        return ModuleMemory(processor, self.image, image, linked=linked, protected=protected)
 
     def _end_interposition(self) -> None:
         if self._interposition is not None:

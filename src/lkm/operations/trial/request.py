@@ -39,13 +39,15 @@ class Procedure:
 class Watching:
     """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none.
 
-    ``stages`` tells of the kernel's own functions on the module's way.
+    ``stages`` tells of the kernel's own functions on the module's way, ``memory`` where its
+    sections are put.
     """
 
     guard: bool = False
     trace: bool = False
     fail: int = 0
     stages: bool = False
+    memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,8 @@ class Run:
         seconds = time.monotonic() - started
         self.tell.new_log()
         self.tell.emit(events.Loaded(self._name, image.path, text, seconds))
+        if self.instruments:
+            self.instruments.loaded()
         return True
 
     def unload(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lkm.operations.memory_layout import LaidOut, MemoryFreed, Relocated
 from lkm.operations.signing_trial import Answered, Flipped, KeyMade, Signed, Verified
 from lkm.operations.taint_causes import TaintNow
 from lkm.operations.way import Agreed, Predicted, Stopped
@@ -75,9 +74,6 @@ PageEvent = (
     | Predicted
     | Stopped
     | Agreed
-    | LaidOut
-    | Relocated
-    | MemoryFreed
     | KeyMade
     | Signed
     | Verified
