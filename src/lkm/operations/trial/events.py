@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from lkm.kernel.log import LogRecord
-from lkm.operations.trial.observation import Entry, Registration
+from lkm.operations.trial.observation import ObservedEntry, Registration
 from lkm.operations.trial.source_lines import Place
 
 Address = Annotated[int, "hexadecimal"]
@@ -243,7 +243,7 @@ class Tainted:
 class Appeared:
     """What the load made: paths of /sys, /proc, /dev, and registrations."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
 
 
@@ -269,7 +269,7 @@ class Unloaded:
 class LeftBehind:
     """What the module should have taken with it; nothing, if it did."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
 
 
@@ -344,7 +344,7 @@ class FailureTried:
     error: str
     crash: Crashed | None
     leaks: tuple[Leaked, ...]
-    left: tuple[Entry, ...]
+    left: tuple[ObservedEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)
