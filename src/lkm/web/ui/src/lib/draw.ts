@@ -53,14 +53,14 @@ export function plan(tree: TreeMap, width: number, height: number): { cells: Cel
     folderOf(cut < 0 ? '' : path.slice(0, cut)).children.push(made)
     return made
   }
-  // Two levels are enough to find one's way: kernel/drivers/net/… is drawn in kernel/drivers/net.
-  const near = (path: string) => path.split('/').slice(0, 3).join('/')
+  // Two levels are enough to find one's way: drivers/net/… is drawn in drivers/net.
+  const near = (path: string) => path.split('/').slice(0, 2).join('/')
   tree.modules.forEach((m, index) => {
     const path = tree.folders[m.folder] ?? ''
     folderOf(near(path)).children.push({ name: m.name, folder: path, index, size: m.size })
   })
   const top = hierarchy<Folder | Leaf>(root, (d) => ('children' in d ? d.children : undefined)).sum((d) => ('size' in d ? Math.max(d.size, 2048) : 0))
-  const laid = treemap<Folder | Leaf>().size([width, height]).tile(treemapBinary).paddingInner(1).paddingOuter((n) => (n.depth === 2 ? 2 : 0)).paddingTop((n) => (n.depth === 2 && n.y1 - n.y0 > 60 && n.x1 - n.x0 > 60 ? 19 : 0))(top)
+  const laid = treemap<Folder | Leaf>().size([width, height]).tile(treemapBinary).paddingInner(1).paddingOuter((n) => (n.depth === 1 ? 2 : 0)).paddingTop((n) => (n.depth === 1 && n.y1 - n.y0 > 60 && n.x1 - n.x0 > 60 ? 19 : 0))(top)
   const cells: Cell[] = []
   const regions: Region[] = []
   laid.each((n: HierarchyRectangularNode<Folder | Leaf>) => {

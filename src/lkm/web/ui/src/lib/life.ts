@@ -1,4 +1,4 @@
-import type { Entry, LogRecord, RunEvent } from '../api'
+import type { Appeared, LogRecord, RunEvent } from '../api'
 
 export const STATES = ['file', 'coming', 'live', 'going', 'gone'] as const
 export type LifeState = (typeof STATES)[number]
@@ -22,7 +22,7 @@ export interface Life {
   taints: string
   meanings: readonly string[]
   log: readonly LogLine[]
-  made: readonly Entry[]
+  made: Appeared['entries']
   parameters: readonly Parameter[]
   providers: readonly { provider: string; symbols: readonly string[] }[]
   stages: readonly { function: string; meaning: string; gate: string; phase: string }[]

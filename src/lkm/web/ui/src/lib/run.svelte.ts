@@ -12,11 +12,18 @@ export class Run {
   going = $state(false)
   /** Where the events came from. */
   origin = $state<'none' | 'recorded' | 'live'>('none')
-  kernel = $state('')
+  /** The release that a recording's head names. */
+  #head = $state('')
   made = $state('')
   problem = $state<{ text: string; hint: string } | undefined>()
   now = $derived(this.events.slice(0, this.shown))
   command = $derived(this.events.find((e) => e.event === 'run-started')?.command ?? '')
+  /** The kernel that ran, as far as it has been told. */
+  kernel = $derived.by(() => {
+    const ready = this.events.find((e) => e.event === 'kernel-ready')
+    const chosen = this.events.find((e) => e.event === 'kernel-chosen')
+    return ready?.release ?? chosen?.kernel.replace(/^\w+:/, '') ?? this.#head
+  })
   /** The id by which a run that waits takes actions. */
   waiting = $derived.by(() => {
     const first = this.events.find((e) => e.event === 'run-started')
@@ -35,7 +42,7 @@ export class Run {
       if (this.going) return true
       this.events = (found?.events ?? []) as unknown as RunEvent[]
       this.origin = found ? 'recorded' : 'none'
-      this.kernel = found?.head.kernel ?? ''
+      this.#head = found?.head.kernel ?? ''
       this.made = found?.head.made ?? ''
       const at = Number(route.params.at ?? NaN)
       this.shown = Number.isInteger(at) && at >= 0 ? Math.min(at, this.events.length) : this.events.findLastIndex(best ?? (() => true)) + 1 || this.events.length
@@ -57,7 +64,7 @@ export class Run {
     const before = { events: this.events, shown: this.shown, origin: this.origin }
     let fresh = false
     try {
-      for await (const event of run(path, body, control.signal)) {
+      for await (const events of run(path, body, control.signal)) {
         if (!fresh) {
           fresh = true
           this.events = []
@@ -66,9 +73,10 @@ export class Run {
           route.set({ at: '' })
         }
         const following = this.shown === this.events.length
-        this.events = [...this.events, event]
+        this.events = [...this.events, ...events]
         if (following) this.shown = this.events.length
-        if (event.event === 'ended' && event.why) this.problem = { text: event.why, hint: '' }
+        const last = events.at(-1)!
+        if (last.event === 'ended' && last.why) this.problem = { text: last.why, hint: '' }
       }
     } catch (error) {
       if (control.signal.aborted) return

@@ -1,5 +1,6 @@
 /** Talk to `lkm web`, or, in an exported folder, to what was recorded. */
 import type { PageProblem, Recording, RecordingHead, RunEvent } from '../api'
+import { read, write } from './store'
 
 const KEY = 'lkm-token'
 
@@ -21,13 +22,13 @@ export class Refusal extends Error {
 export function takeToken(): void {
   const match = /^#token=([\w-]+)/.exec(location.hash)
   if (!match) return
-  localStorage.setItem(KEY, match[1]!)
+  write(KEY, match[1]!)
   history.replaceState(null, '', `${location.pathname}#/start`)
 }
 
 async function ask(method: 'GET' | 'POST', path: string, body?: unknown, signal?: AbortSignal): Promise<Response> {
   if (exported) throw new Refusal(0, 'This page is an export: only what was recorded is here.', 'lkm web')
-  const headers: Record<string, string> = { authorization: `Bearer ${localStorage.getItem(KEY) ?? ''}` }
+  const headers: Record<string, string> = { authorization: `Bearer ${read(KEY)}` }
   if (method === 'POST') headers['content-type'] = 'application/json'
   const answer = await fetch(path, {
     method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }), ...(signal ? { signal } : {}),
@@ -64,8 +65,8 @@ export async function post<T>(path: string, body: unknown): Promise<T> {
   return (await ask('POST', path, body)).json() as Promise<T>
 }
 
-/** The events of a run as they happen. Leaving the loop early, or `signal`, ends the run. */
-export async function* run(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<RunEvent> {
+/** The events of a run, as many at a time as came together. Leaving the loop early, or `signal`, ends the run. */
+export async function* run(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<RunEvent[]> {
   const answer = await ask('POST', path, body, signal)
   const reader = answer.body!.pipeThrough(new TextDecoderStream()).getReader()
   let kept = ''
@@ -74,7 +75,8 @@ export async function* run(path: string, body: unknown, signal: AbortSignal): As
     if (done) return
     const lines = (kept + value).split('\n')
     kept = lines.pop()!
-    for (const line of lines) if (line) yield JSON.parse(line) as RunEvent
+    const events = lines.filter(Boolean).map((line) => JSON.parse(line) as RunEvent)
+    if (events.length) yield events
   }
 }
 

@@ -1,4 +1,5 @@
 /** What a person chose about the look; kept in this browser. */
+import { read, write } from './store'
 
 const NAMES = ['theme', 'size', 'motion', 'keys'] as const
 type Name = (typeof NAMES)[number]
@@ -7,18 +8,14 @@ class Settings {
   values = $state<Record<Name, string>>({ theme: '', size: '', motion: '', keys: '' })
 
   constructor() {
-    for (const name of NAMES) this.set(name, localStorage.getItem(`lkm-${name}`) ?? '')
+    for (const name of NAMES) this.set(name, read(`lkm-${name}`))
   }
 
   set(name: Name, value: string): void {
     this.values[name] = value
-    if (value) {
-      document.documentElement.dataset[name] = value
-      localStorage.setItem(`lkm-${name}`, value)
-    } else {
-      delete document.documentElement.dataset[name]
-      localStorage.removeItem(`lkm-${name}`)
-    }
+    write(`lkm-${name}`, value)
+    if (value) document.documentElement.dataset[name] = value
+    else delete document.documentElement.dataset[name]
   }
 
   /** Whether things may move by themselves. */
