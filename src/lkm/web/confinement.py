@@ -9,8 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-from lkm import files
-from lkm.web import landlock, limits
+from lkm import files, landlock
+from lkm.web import limits
 
 _PR_SET_PDEATHSIG = 1
 _LARGEST_FILE = 1 << 30

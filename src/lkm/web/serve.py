@@ -23,7 +23,7 @@ _OPENING = """<!doctype html>
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class ServerSettings:
     """How to serve: ``port`` 0 is any; ``unconfined`` works without Landlock too."""
 
     port: int = DEFAULT_PORT
@@ -32,7 +32,7 @@ class Settings:
     unconfined: bool = False
 
 
-def serve(settings: Settings, tell: Callable[[str], None]) -> None:
+def serve(settings: ServerSettings, tell: Callable[[str], None]) -> None:
     """Serve the page until interrupted; ``tell`` is given its address, which holds the token.
 
     Raises ToolError where the ``web`` extra is missing, UsageError where the port is taken.

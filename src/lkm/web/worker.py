@@ -15,21 +15,21 @@ from typing import Any
 
 import msgspec
 
+from lkm import landlock
 from lkm.errors import LkmError
 from lkm.operations import examples
 from lkm.operations.trial import encoding
-from lkm.web import confinement, landlock
+from lkm.web import confinement
 from lkm.web.contract import requests
 from lkm.web.contract.answers import PageProblem
-from lkm.web.contract.events import RunFailed
 from lkm.web.views import answers, run_views
-from lkm.web.views.running import Refusal, Telling, diagnostics
+from lkm.web.views.running import Forbidden, Telling
 
 _STATUS = {"NotFoundError": 404, "ToolError": 503, "UnsupportedError": 503}
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class WorkerOptions:
     """How this worker was started."""
 
     folder: Path
@@ -38,7 +38,7 @@ class Options:
     unconfined: bool
 
     @classmethod
-    def parse(cls, words: list[str]) -> Options:
+    def parse(cls, words: list[str]) -> WorkerOptions:
         """Return the options in a command line's words."""
         return cls(
             Path(words[0]),
@@ -53,7 +53,7 @@ def main() -> None:
     out = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     confinement.die_with_parent()
-    options = Options.parse(sys.argv[1:])
+    options = WorkerOptions.parse(sys.argv[1:])
     if options.questions:
         _confine(options)
         out.write(b"ready\n")
@@ -66,11 +66,11 @@ def main() -> None:
         _run(json.loads(line), options, out)
 
 
-def _confine(options: Options) -> int:
+def _confine(options: WorkerOptions) -> int:
     return 0 if options.unconfined else confinement.confine(options.folder, examples.folder())
 
 
-def _answer_all(options: Options, out: Any) -> None:
+def _answer_all(options: WorkerOptions, out: Any) -> None:
     answering = answers.Answering(options.folder, options.allow_live, options.unconfined)
     while line := sys.stdin.buffer.readline():
         asked = json.loads(line)
@@ -81,7 +81,7 @@ def _answer_all(options: Options, out: Any) -> None:
         out.write(b"%d %s\n" % (status, msgspec.json.encode(encoding.plain(answer))))
 
 
-def _run(order: dict[str, Any], options: Options, out: Any) -> None:
+def _run(order: dict[str, Any], options: WorkerOptions, out: Any) -> None:
     """Carry out a run; what is wrong with the request itself is told as a problem first."""
     view = run_views.VIEWS[order["view"]]
 
@@ -93,7 +93,7 @@ def _run(order: dict[str, Any], options: Options, out: Any) -> None:
     try:
         request = requests.decode(view.request, order["request"])
         if view.playground and not options.unconfined and not landlock.abi():
-            raise Refusal(
+            raise Forbidden(
                 "what is typed into a page is not compiled here: this kernel has no Landlock",
                 hint="lkm web --unconfined compiles it all the same",
             )
@@ -104,19 +104,13 @@ def _run(order: dict[str, Any], options: Options, out: Any) -> None:
         status, answer = problem(error)
         tell({"problem": encoding.plain(answer), "status": status})
         return
-    try:
-        view.run(request, telling)
-    except (LkmError, OSError) as error:
-        output = str(getattr(error, "output", ""))
-        hint = str(getattr(error, "hint", ""))
-        found = diagnostics(output)
-        telling.emit(RunFailed(type(error).__name__, str(error), hint, output, found))
+    run_views.carry_out(view, request, telling)
 
 
 def problem(error: Exception) -> tuple[int, PageProblem]:
     """Return the status and the answer that tell of an error."""
     kind = type(error).__name__
-    status = error.status if isinstance(error, Refusal) else _STATUS.get(kind, 400)
+    status = error.status if isinstance(error, Forbidden) else _STATUS.get(kind, 400)
     return status, PageProblem(str(error), str(getattr(error, "hint", "")), kind)
 
 

@@ -32,8 +32,10 @@ def command(
 
         click.echo(f"{export(export_to)}: open it in a browser")
         return 0
-    from lkm.web.serve import DEFAULT_PORT, Settings, serve
+    from lkm.web.serve import DEFAULT_PORT, ServerSettings, serve
 
-    settings = Settings(DEFAULT_PORT if port is None else port, not no_open, allow_live, unconfined)
+    settings = ServerSettings(
+        DEFAULT_PORT if port is None else port, not no_open, allow_live, unconfined
+    )
     serve(settings, lambda address: click.echo(f"lkm web: {address}"))
     return 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lkm.kernel.emulated.watch.guard import GuardHeap
     from lkm.kernel.emulated.watch.interposition import Interposition
     from lkm.kernel.emulated.watch.load_way import LoadWay
-    from lkm.kernel.emulated.watch.module_memory import ModuleMemory
+    from lkm.kernel.emulated.watch.module_memory import MemoryWatch
     from lkm.kernel.log import LogRecord
     from lkm.module.image import ModuleImage
     from lkm.vmlinux.image import VmlinuxImage
@@ -152,12 +152,12 @@ class EmulatedMachine(Syscalls):
         *,
         linked: Callable[[], None],
         protected: Callable[[], None],
-    ) -> ModuleMemory:
-        """Watch where a module is put the next time it is loaded; see ``ModuleMemory``."""
-        from lkm.kernel.emulated.watch.module_memory import ModuleMemory  # as above
+    ) -> MemoryWatch:
+        """Watch where a module is put the next time it is loaded; see ``MemoryWatch``."""
+        from lkm.kernel.emulated.watch.module_memory import MemoryWatch  # as above
 
         processor = self.session.restored.processor
-        return ModuleMemory(processor, self.image, image, linked=linked, protected=protected)
+        return MemoryWatch(processor, self.image, image, linked=linked, protected=protected)
 
     def _end_interposition(self) -> None:
         if self._interposition is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lkm.elf.types import SHN_UNDEF
 from lkm.kernel.emulated.machine import EmulatedMachine
-from lkm.kernel.emulated.watch.module_memory import ModuleMemory
+from lkm.kernel.emulated.watch.module_memory import MemoryWatch
 from lkm.module import memory, relocations
 from lkm.module.image import ModuleImage
 from lkm.module.relocation_types import type_name
@@ -46,7 +46,7 @@ class MemoryTeller:
         self._image = image
         self._emit = emit
         self._writes: list[_Write] = []
-        self._watch: ModuleMemory = machine.watch_memory(
+        self._watch: MemoryWatch = machine.watch_memory(
             image, linked=self._linked, protected=self._protected
         )
 
@@ -98,7 +98,8 @@ class MemoryTeller:
 
     def _page_runs(self) -> Iterator[events.PageRun]:
         """Yield pages in a row of equal permissions and sections."""
-        start, count, last = 0, 0, ("", ())  # type: ignore[var-annotated]
+        start, count = 0, 0
+        last: tuple[str, tuple[str, ...]] = ("", ())
         for page in self._watch.pages():
             found = (self._watch.permissions(page), self._sections_at(page))
             if count and found == last and page == start + count * _PAGE:

@@ -215,7 +215,7 @@ class Teller:
 
     def in_use(self, name: str, opened: Sequence[str] = ()) -> tuple[str, ...]:
         """Return in words who keeps a module from being unloaded; ``opened`` by this trial."""
-        from lkm.operations.users import users_in  # only where unloading is refused
+        from lkm.operations.running.users import users_in  # only where unloading is refused
 
         module = self._kernel.module(name)
         if module.permanent:

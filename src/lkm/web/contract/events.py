@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lkm.operations.signing_trial import Answered, Flipped, KeyMade, Signed, Verified
-from lkm.operations.taint_causes import TaintNow
-from lkm.operations.way import Agreed, Predicted, Stopped
+from lkm.operations.demonstration.signing_trial import Answered, Flipped, KeyMade, Signed, Verified
+from lkm.operations.demonstration.taint_causes import TaintNow
+from lkm.operations.demonstration.way import Agreed, Predicted, Stopped
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,10 +120,14 @@ class SigningRequest(Given, frozen=True):
 
 
 class SecureBootRequest(Given, frozen=True):
-    """Rehearse Secure Boot with a module, in a virtual machine."""
+    """Rehearse Secure Boot with a module, in a virtual machine.
+
+    ``mokmanager`` enrols the key through MokManager's real screens, which takes longer.
+    """
 
     subject: Subject = Subject(name="dummy")
     kernel: Release = ""
+    mokmanager: bool = False
 
 
 class TaintRequest(Given, frozen=True):

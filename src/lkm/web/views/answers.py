@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lkm.web.contract import requests
-from lkm.web.views import needs, recorded, rules, state, taint, way
+from lkm.web.views import memory, needs, options, recorded, rules, state, taint, way
 
 
 class Answering:
@@ -26,6 +26,10 @@ class Answering:
 QUESTIONS: dict[str, tuple[type[Any], Callable[[Any, state.Surroundings], Any]]] = {
     "state": (requests.NoQuestion, state.state),
     "way": (requests.NoQuestion, way.answer),
+    "memory": (requests.MemoryQuestion, memory.answer),
+    "options": (requests.OptionsQuestion, options.options),
+    "option": (requests.OptionQuestion, options.option),
+    "boot": (requests.BootQuestion, options.boot),
     "needs": (requests.NeedsQuestion, needs.needs),
     "edge": (requests.EdgeQuestion, needs.edge),
     "tree": (requests.KernelQuestion, needs.tree),

@@ -46,48 +46,51 @@ def answer(request: RulesRequest, surroundings: Surroundings) -> NameRules:
 
 def examples(_question: NoQuestion, _surroundings: Surroundings) -> RulesExamples:
     """Return configurations worth a look."""
-    return RulesExamples(
-        (
-            _example(
-                "blacklist",
-                "A blacklist stops aliases only",
-                ((_LOCAL, "# stops the hardware's alias, not modprobe dummy\nblacklist dummy\n"),),
-                ("rtnl-link-dummy", "dummy"),
+    return RulesExamples(all_examples())
+
+
+def all_examples() -> tuple[RulesExample, ...]:
+    """Return all examples of configurations."""
+    return (
+        _example(
+            "blacklist",
+            "A blacklist stops aliases only",
+            ((_LOCAL, "# stops the hardware's alias, not modprobe dummy\nblacklist dummy\n"),),
+            ("rtnl-link-dummy", "dummy"),
+        ),
+        _example(
+            "options",
+            "Options add up, the last value wins",
+            (
+                (_VENDOR, "options dummy numdummies=1\n"),
+                (_LOCAL, "options dummy numdummies=3\n"),
             ),
-            _example(
-                "options",
-                "Options add up, the last value wins",
-                (
-                    (_VENDOR, "options dummy numdummies=1\n"),
-                    (_LOCAL, "options dummy numdummies=3\n"),
-                ),
-                ("dummy",),
+            ("dummy",),
+        ),
+        _example(
+            "install",
+            "The first install rule counts",
+            (
+                (_LOCAL, "install dummy /bin/false\n"),
+                ("/etc/modprobe.d/z-late.conf", "install dummy /sbin/modprobe -i dummy\n"),
             ),
-            _example(
-                "install",
-                "The first install rule counts",
-                (
-                    (_LOCAL, "install dummy /bin/false\n"),
-                    ("/etc/modprobe.d/z-late.conf", "install dummy /sbin/modprobe -i dummy\n"),
-                ),
-                ("dummy",),
+            ("dummy",),
+        ),
+        _example(
+            "softdep",
+            "A soft dependency is loaded before",
+            ((_LOCAL, "softdep btrfs pre: zstd post: dummy\n"),),
+            ("btrfs",),
+        ),
+        _example(
+            "masked",
+            "A file in /etc hides its namesake in /usr/lib",
+            (
+                ("/usr/lib/modprobe.d/net.conf", "blacklist tun\n"),
+                ("/etc/modprobe.d/net.conf", "# nothing\n"),
             ),
-            _example(
-                "softdep",
-                "A soft dependency is loaded before",
-                ((_LOCAL, "softdep btrfs pre: zstd post: dummy\n"),),
-                ("btrfs",),
-            ),
-            _example(
-                "masked",
-                "A file in /etc hides its namesake in /usr/lib",
-                (
-                    ("/usr/lib/modprobe.d/net.conf", "blacklist tun\n"),
-                    ("/etc/modprobe.d/net.conf", "# nothing\n"),
-                ),
-                ("tun", "devname:net/tun"),
-            ),
-        )
+            ("tun", "devname:net/tun"),
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import re
 import select
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from lkm.web.contract.events import Diagnostic, RunStarted
 PATIENCE = 60.0
 """How long an interactive run waits for what to do next, in seconds."""
 
+_PROGRESS_EVERY = 0.2
 _DIAGNOSTIC = re.compile(
     r"^(?P<file>[^\s:]{1,400}):(?P<line>\d{1,7}):(?:(?P<column>\d{1,7}):)? "
     r"(?P<severity>fatal error|error|warning|note): (?P<text>.{1,2000})$",
@@ -32,7 +34,7 @@ _DIAGNOSTIC = re.compile(
 )
 
 
-class Refusal(LkmError):
+class Forbidden(LkmError):
     """The page asked for what it may not have; ``status`` is HTTP's."""
 
     status = 403
@@ -55,12 +57,26 @@ class Telling:
         self._allow_live = allow_live
         self._tell = tell
         self._path = ""
+        self._started = time.monotonic()
+        self._progressed = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far."""
+        return time.monotonic() - self._started
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Tell how far a long step is, a few times a second."""
+        now = time.monotonic()
+        if done == total or now - self._progressed > _PROGRESS_EVERY:
+            self._progressed = now
+            self.emit(events.Progress(what, done, total))
 
     def wants_live(self, request: Any) -> bool:
-        """Whether the request is to change this machine's own kernel; Refusal if it may not."""
+        """Whether the request is to change this machine's own kernel; Forbidden if it may not."""
         live = bool(getattr(request, "live", False))
         if live and not self._allow_live:
-            raise Refusal(
+            raise Forbidden(
                 "nothing here changes the running kernel of this machine",
                 hint="lkm web --allow-live lets the page do so",
             )
@@ -170,6 +186,7 @@ def try_words(
         "--guard": watching.guard,
         "--trace": watching.trace,
         "--stages": watching.stages,
+        "--memory": watching.memory,
     }
     return [*words, *(flag for flag, given in flags.items() if given), *more]
 

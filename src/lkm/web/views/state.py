@@ -8,11 +8,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from lkm import __version__
+from lkm import __version__, landlock
 from lkm.kernels.choose import choose_bootable, is_bootable
 from lkm.kernels.known import known_kernels
 from lkm.operations import examples
-from lkm.web import landlock, limits
+from lkm.web import limits
 from lkm.web.contract.answers import Example, Examples, KernelHere, PageState, SuggestedAction
 from lkm.web.contract.requests import NoQuestion
 

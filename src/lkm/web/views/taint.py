@@ -6,7 +6,7 @@ import re
 
 from lkm import taint
 from lkm.errors import UsageError
-from lkm.operations import taint_causes
+from lkm.operations.demonstration import taint_causes
 from lkm.taint import TaintFlag
 from lkm.web.contract.answers import Decoded, Taint, TaintFlagShown
 from lkm.web.contract.requests import DecodeRequest, NoQuestion, TaintRequest

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-
-from lkm.build import kbuild
 from lkm.doctor import gates, load_way
-from lkm.errors import NotFoundError, UsageError
-from lkm.kernels.choose import Wish, choose, choose_bootable, headers_of
-from lkm.operations import made_failures, way
-from lkm.operations.resolve import open_resolver
+from lkm.errors import UsageError
+from lkm.kernels.choose import choose_bootable
+from lkm.operations.demonstration import made_failures, way
+from lkm.operations.demonstration.way import Question
 from lkm.operations.trial.request import Procedure, Watching
-from lkm.operations.way import Question
-from lkm.tree.plan import StepKind
 from lkm.web.contract.answers import GateOnTheWay, KnownFailure, Way
 from lkm.web.contract.requests import NoQuestion, Subject, WayRequest
+from lkm.web.views.bringing import bring_file
 from lkm.web.views.running import Telling, kernel_of, shown, try_words
 from lkm.web.views.state import Surroundings
 
@@ -83,31 +79,12 @@ def run(request: WayRequest, telling: Telling) -> None:
 
 
 def _question(request: WayRequest, subject: Subject, telling: Telling) -> Question:
-    """Return the load of a file, of an example that is built, or of a module of the tree."""
-    kernel, path = request.kernel, telling.what
-    before: tuple[str, ...] = ()
-    if subject.example:
-        known = choose(kernel_of(kernel), Wish(from_source=True)).known
-        kernel = known.release if known else kernel
-        path = os.fspath(kbuild.build(path, headers_of(kernel)).modules[0])
-    elif subject.name:
-        kernel = choose_bootable(kernel).release
-        path, *needed = reversed(_files(subject.name, kernel))
-        before = tuple(reversed(needed))
+    brought = bring_file(subject, request.kernel, telling)
     return Question(
-        path,
-        kernel_of(kernel),
+        brought.path,
+        f"emulated:{brought.kernel.release}",
         " ".join(request.parameters),
         request.sig_enforce,
         request.lockdown,
-        before,
+        brought.before,
     )
-
-
-def _files(name: str, release: str) -> list[str]:
-    """Return the files to load for a module of a kernel's tree, itself last."""
-    plan = open_resolver(None, release).resolve(name, ignore_commands=True)
-    files = [step.path for step in plan.steps if step.kind is StepKind.INSMOD]
-    if not files:
-        raise NotFoundError(f"{release} has no module {name} to load")
-    return list(dict.fromkeys(files))

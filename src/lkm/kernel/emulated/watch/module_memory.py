@@ -35,7 +35,7 @@ class SectionPlace:
     size: int
 
 
-class ModuleMemory:
+class MemoryWatch:
     """Watches one module being put into memory, until it is ended.
 
     ``linked`` is called when its sections have their places and nothing is relocated yet,

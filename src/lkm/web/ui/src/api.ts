@@ -36,7 +36,7 @@ export interface Answered {
 
 /** What the load made: paths of /sys, /proc, /dev, and registrations. */
 export interface Appeared {
-  entries: Entry[]
+  entries: ObservedEntry[]
   registrations: Registration[]
 }
 
@@ -163,12 +163,6 @@ export interface Ended {
   why: string
 }
 
-/** A path of the kernel's own file systems; ``kind`` in words (``character device 10:124``). */
-export interface Entry {
-  path: string
-  kind: string
-}
-
 /** A module of ours, as source; parameters and actions worth a try. */
 export interface Example {
   name: string
@@ -205,7 +199,7 @@ export interface FailureTried {
   error: string
   crash: Crashed | null
   leaks: Leaked[]
-  left: Entry[]
+  left: ObservedEntry[]
 }
 
 /** A wrong access to the module's memory (``overflow``, ``use-after-free``, …). */
@@ -257,7 +251,7 @@ export interface Flipped {
 
 /** Pages in a row that were given back. */
 export interface FreedPages {
-  address: number
+  address: string
   count: number
 }
 
@@ -355,7 +349,7 @@ export interface Leaked {
 
 /** What the module should have taken with it; nothing, if it did. */
 export interface LeftBehind {
-  entries: Entry[]
+  entries: ObservedEntry[]
   registrations: Registration[]
 }
 
@@ -513,6 +507,12 @@ export interface NeedsQuestion {
 export interface NoQuestion {
 }
 
+/** A path of the kernel's own file systems; ``kind`` in words (``character device 10:124``). */
+export interface ObservedEntry {
+  path: string
+  kind: string
+}
+
 /** What an option is in this kernel, and what comes of it. */
 export interface OptionFacts {
   name: string
@@ -580,7 +580,7 @@ export interface PageProblem {
 
 /** Pages in a row with equal permissions, and the sections in them. */
 export interface PageRun {
-  address: number
+  address: string
   count: number
   permissions: string
   sections: string[]
@@ -631,7 +631,7 @@ export interface Place {
 /** A section where the kernel put it. */
 export interface PlacedSection {
   name: string
-  address: number
+  address: string
   size: number
   group: string
 }
@@ -849,6 +849,7 @@ export interface RunStarted {
 export interface SecureBootRequest {
   subject?: Subject
   kernel?: string
+  mokmanager?: boolean
 }
 
 /** A module was signed; ``digest``, ``head`` and ``tail`` are hexadecimal. */
@@ -1033,6 +1034,9 @@ export type RunEvent = { at: number } & (
   | ({ event: 'state' } & State)
   | ({ event: 'parameter-shown' } & ParameterShown)
   | ({ event: 'bound' } & Bound)
+  | ({ event: 'laid-out' } & LaidOut)
+  | ({ event: 'relocated' } & Relocated)
+  | ({ event: 'memory-freed' } & MemoryFreed)
   | ({ event: 'tainted' } & Tainted)
   | ({ event: 'appeared' } & Appeared)
   | ({ event: 'acted' } & Acted)
@@ -1051,9 +1055,6 @@ export type RunEvent = { at: number } & (
   | ({ event: 'predicted' } & Predicted)
   | ({ event: 'stopped' } & Stopped)
   | ({ event: 'agreed' } & Agreed)
-  | ({ event: 'laid-out' } & LaidOut)
-  | ({ event: 'relocated' } & Relocated)
-  | ({ event: 'memory-freed' } & MemoryFreed)
   | ({ event: 'key-made' } & KeyMade)
   | ({ event: 'signed' } & Signed)
   | ({ event: 'verified' } & Verified)

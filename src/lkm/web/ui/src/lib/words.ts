@@ -66,7 +66,7 @@ export function words(event: RunEvent): string {
     case 'verified': return `${event.what}: ${event.verdict}${event.reason ? `, ${event.reason}` : ''}.`
     case 'flipped': return `Bit ${event.bit} of byte ${event.offset} is flipped: ${event.before} becomes ${event.after}.`
     case 'answered': return `${event.what} under ${event.policy}: ${event.loads ? 'loads' : event.errno_name}.`
-    case 'rehearsed': return `${event.link}: ${event.what}: ${event.ok ? 'trusted' : 'refused'}.`
+    case 'rehearsed': return `${event.link === 'mok' ? 'MOK' : event.link}: ${event.what}${event.ok ? '' : '; not as it should be'}.`
     case 'taint-now': return `/proc/sys/kernel/tainted is ${event.value} (${event.letters || 'not tainted'}).`
     case 'fetched': return `Kernel ${event.release} is here.`
     default: return (event as { event: string }).event
@@ -78,6 +78,7 @@ export function weight(event: RunEvent): 'small' | 'tall' | 'bad' {
   switch (event.event) {
     case 'refused': case 'run-failed': case 'crashed': case 'died': case 'leaked': case 'faulted': return 'bad'
     case 'answered': return event.loads ? 'tall' : 'bad'
+    case 'rehearsed': return !event.ok || event.errno ? 'bad' : 'tall'
     case 'finished': return event.problems.length ? 'bad' : 'tall'
     case 'loaded': case 'unloaded': case 'state': case 'kernel-ready': case 'acted': case 'tainted': case 'memory-freed':
     case 'laid-out': case 'signed': case 'flipped': case 'key-made': case 'predicted': case 'stopped': case 'taint-now': return 'tall'

@@ -19,8 +19,13 @@ from lkm.kernel.log import LogRecord
 from lkm.kernel.open import open_kernel
 from lkm.kernels.choose import choose_bootable
 from lkm.module.image import ModuleImage
-from lkm.operations.changed_modules import ModuleSupply, field_of, section_of, with_field
-from lkm.operations.taint import of_kernel
+from lkm.operations.demonstration.changed_modules import (
+    ModuleSupply,
+    field_of,
+    section_of,
+    with_field,
+)
+from lkm.operations.running.taint import of_kernel
 from lkm.operations.trial import events
 from lkm.operations.trial.events import Phase
 from lkm.operations.trial.instruments import machine_of
@@ -125,6 +130,8 @@ class _Scene:
 
     def entered(self, function: str) -> None:
         """Tell a function of the kernel, once a phase."""
+        if self._phase is not Phase.LOAD and function not in load_way.NOT_OF_LOADING:
+            return
         if (self._phase, function) not in self._stages:
             self._stages.add((self._phase, function))
             point = load_way.POINTS[function]

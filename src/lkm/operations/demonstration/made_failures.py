@@ -14,8 +14,8 @@ from lkm.elf.file import SectionType
 from lkm.errors import NotFoundError
 from lkm.kernels.known import KnownKernel
 from lkm.module.image import ModuleImage
-from lkm.operations.changed_modules import ModuleSupply, field_of, section_of
-from lkm.operations.way import Question
+from lkm.operations.demonstration.changed_modules import ModuleSupply, field_of, section_of
+from lkm.operations.demonstration.way import Question
 from lkm.signing import keys, sign
 from lkm.signing.sign import KeySigner
 
@@ -27,7 +27,7 @@ _REFUSING = "i2c-stub"
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class FailureSetting:
     """The kernel whose modules are used, and the folder that the changed one is written to."""
 
     tree: ModuleSupply
@@ -49,36 +49,36 @@ class MadeFailure:
     title: str
     what: str
     command: str
-    make: Callable[[Setting], Question]
+    make: Callable[[FailureSetting], Question]
 
 
 def question_of(name: str, kernel: KnownKernel, folder: Path) -> Question:
     """Make a failure: return the load that fails; its module is written to ``folder``."""
     for failure in FAILURES:
         if failure.name == name:
-            return failure.make(Setting(ModuleSupply(kernel), folder))
+            return failure.make(FailureSetting(ModuleSupply(kernel), folder))
     raise NotFoundError(
         f"there is no failure {name!r}",
         hint=f"there are: {', '.join(failure.name for failure in FAILURES)}",
     )
 
 
-def _no_elf(at: Setting) -> Question:
+def _no_elf(at: FailureSetting) -> Question:
     return at.question(b"#!/bin/sh\necho I am not a module\n" * 64)
 
 
-def _cut(at: Setting) -> Question:
+def _cut(at: FailureSetting) -> Question:
     data = at.tree.unsigned(_USUAL)
     return at.question(data[: len(data) // 2])
 
 
-def _other_machine(at: Setting) -> Question:
+def _other_machine(at: FailureSetting) -> Question:
     data = at.tree.unsigned(_USUAL)
     struct.pack_into("<H", data, _E_MACHINE, _AARCH64)
     return at.question(data)
 
 
-def _stripped(at: Setting) -> Question:
+def _stripped(at: FailureSetting) -> Question:
     data = at.tree.unsigned(_USUAL)
     image = ModuleImage.from_bytes(bytes(data))
     (table,) = struct.unpack_from("<Q", data, 0x28)  # e_shoff
@@ -88,28 +88,28 @@ def _stripped(at: Setting) -> Question:
     return at.question(data)
 
 
-def _unsigned(at: Setting) -> Question:
+def _unsigned(at: FailureSetting) -> Question:
     return at.question(at.tree.unsigned(_USUAL), sig_enforce=True)
 
 
-def _unknown_key(at: Setting) -> Question:
+def _unknown_key(at: FailureSetting) -> Question:
     pair = keys.generate("nobody the kernel knows")
     signer = KeySigner(pair.private_key, pair.certificate)
     return at.question(sign.signed(bytes(at.tree.unsigned(_USUAL)), signer), sig_enforce=True)
 
 
-def _locked_down(at: Setting) -> Question:
+def _locked_down(at: FailureSetting) -> Question:
     return at.question(at.tree.unsigned(_USUAL), lockdown=True)
 
 
-def _tampered(at: Setting) -> Question:
+def _tampered(at: FailureSetting) -> Question:
     data = bytearray(at.tree.signed(_USUAL))
     place = field_of(data, "alias")
     data[place.start] ^= 0x20
     return at.question(data)
 
 
-def _other_kernel(at: Setting) -> Question:
+def _other_kernel(at: FailureSetting) -> Question:
     data = at.tree.unsigned(_USUAL)
     place = field_of(data, "vermagic")
     smp = data.index(b"SMP ", place.start, place.stop)
@@ -117,7 +117,7 @@ def _other_kernel(at: Setting) -> Question:
     return at.question(data)
 
 
-def _checksum(at: Setting) -> Question:
+def _checksum(at: FailureSetting) -> Question:
     data = at.tree.unsigned(_USUAL)
     wanted = ModuleImage.from_bytes(bytes(data)).elf.undefined_symbols
     table = section_of(data, "__versions")
@@ -129,7 +129,7 @@ def _checksum(at: Setting) -> Question:
     raise NotFoundError("the module has no symbol versions")
 
 
-def _unknown_symbol(at: Setting) -> Question:
+def _unknown_symbol(at: FailureSetting) -> Question:
     data = at.tree.unsigned(_USUAL)
     elf = ModuleImage.from_bytes(bytes(data)).elf
     assert elf.symbol_table is not None
@@ -140,22 +140,22 @@ def _unknown_symbol(at: Setting) -> Question:
     return at.question(data)
 
 
-def _proprietary(at: Setting) -> Question:
+def _proprietary(at: FailureSetting) -> Question:
     data = at.tree.unsigned(_USUAL)
     place = field_of(data, "license")
     data[place.start : place.stop] = b"MIT"[: len(place)].ljust(len(place), b"\0")
     return at.question(data)
 
 
-def _parameter(at: Setting) -> Question:
+def _parameter(at: FailureSetting) -> Question:
     return at.question(at.tree.signed(_USUAL), parameters="numdummies=lots")
 
 
-def _twice(at: Setting) -> Question:
+def _twice(at: FailureSetting) -> Question:
     return at.question(at.tree.signed(_USUAL), before=(str(at.tree.find(_USUAL)),))
 
 
-def _init_refuses(at: Setting) -> Question:
+def _init_refuses(at: FailureSetting) -> Question:
     path = at.folder / "i2c-stub.ko"
     path.write_bytes(at.tree.signed(_REFUSING))
     return Question(str(path), f"emulated:{at.tree.kernel.release}")
