@@ -143,10 +143,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class SigningQuestion:
-    """What to sign: the module's bytes and name, the files it needs before, the bit to flip."""
+    """What to sign: the module's name and bytes, the files it needs before, the bit to flip.
+
+    ``distribution`` is a module as the kernel's maker signed it, for where ``data`` is not.
+    """
 
     name: str
     data: bytes
+    distribution: bytes
     before: tuple[str, ...] = ()
     flip: int | None = None
 
@@ -166,10 +170,9 @@ def show_signing(question: SigningQuestion, known: KnownKernel, emit: Emit) -> N
     flipped, change = _flipped(signed, len(unsigned), question.flip)
     emit(change)
     variants = {"unsigned": unsigned, "own-key": signed, "own-key-flipped": flipped}
-    if len(unsigned) != len(question.data):
-        variants["distribution"] = question.data
-        changed, _ = _flipped(question.data, len(unsigned), question.flip)
-        variants["distribution-flipped"] = changed
+    theirs = question.data if len(unsigned) != len(question.data) else question.distribution
+    variants["distribution"] = theirs
+    variants["distribution-flipped"], _ = _flipped(theirs, len(signature.strip(theirs)), None)
     trusted = builtin_keyring(known.vmlinuz or "")
     own = Keyring([TrustedKey(pair.certificate, "the key that was made")])
     for what, data in variants.items():

@@ -13,7 +13,7 @@ from lkm.operations.trial.request import Procedure, TrialRequest, Watching
 from lkm.web.contract.answers import MemoryGroup, MemoryPlan, MemorySection, RelocationCount
 from lkm.web.contract.requests import MemoryQuestion, MemoryRequest, Subject
 from lkm.web.views.bringing import bring_file
-from lkm.web.views.running import Telling, kernel_of, shown, trial, try_words
+from lkm.web.views.running import Telling, kernel_of, of_release, shown, trial, try_words
 from lkm.web.views.state import Surroundings
 
 _PERMISSIONS = {
@@ -50,7 +50,7 @@ def answer(question: MemoryQuestion, surroundings: Surroundings) -> MemoryPlan:
         groups=_groups(sections),
         sections=sections,
         relocations=_relocations(image),
-        command=f"lkm inspect {shown(subject)}",
+        command=f"lkm inspect {subject.name or brought.path}{of_release(release)}",
     )
 
 

@@ -26,6 +26,7 @@ from lkm.web.contract.answers import (
     TreeModule,
 )
 from lkm.web.contract.requests import EdgeQuestion, KernelQuestion, NeedsQuestion
+from lkm.web.views.running import of_release
 from lkm.web.views.state import Surroundings
 
 _MOST_SHOWN = 400
@@ -48,7 +49,7 @@ def needs(question: NeedsQuestion, _surroundings: Surroundings) -> NeedsGraph:
         order=tuple(order),
         problems=found.problems,
         symbols=_counts(kernel),
-        command=f"lkm graph {question.module}",
+        command=f"lkm graph {question.module}{of_release(kernel.release)}",
     )
 
 

@@ -120,7 +120,7 @@ def option(question: OptionQuestion, _surroundings: Surroundings) -> OptionFacts
         needed_for_root=needed,
         needed_why=why,
         aliases=_aliases(kernel, modules),
-        command=f"lkm kernels; grep {name}= {_config_path(kernel.kernel)}",
+        command=f"grep -w {name} {_config_path(kernel.kernel)}",
     )
 
 

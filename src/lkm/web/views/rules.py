@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -29,6 +30,7 @@ from lkm.web.contract.answers import (
     RuleText,
 )
 from lkm.web.contract.requests import NoQuestion, RulesRequest
+from lkm.web.views.running import of_release
 from lkm.web.views.state import Surroundings
 
 _LOCAL, _VENDOR = "/etc/modprobe.d/local.conf", "/usr/lib/modprobe.d/vendor.conf"
@@ -132,7 +134,7 @@ def _explained(request: RulesRequest, folder: Path, root: Path, release: str) ->
             if str(f.source).startswith((str(folder), str(command_line)))
         ),
         problems=tuple(name.text(problem) for problem in told.plan.problems),
-        command=f"lkm why {request.name}",
+        command=f"lkm why {shlex.quote(request.name)}{of_release(release)}",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import re
 import select
 import shlex
@@ -189,6 +190,11 @@ def try_words(
         "--memory": watching.memory,
     }
     return [*words, *(flag for flag, given in flags.items() if given), *more]
+
+
+def of_release(release: str) -> str:
+    """Return the words that name a kernel to a command that would take the running one."""
+    return "" if release == os.uname().release else f" --release {release}"
 
 
 def shown(subject: requests.Subject) -> str:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from lkm.module.compression import decompress
+from lkm.operations.demonstration.changed_modules import ModuleSupply
 from lkm.operations.demonstration.signing_trial import SigningQuestion, show_signing
 from lkm.operations.trial.events import Finished, KernelChosen
 from lkm.operations.trust import secureboot
@@ -14,6 +15,8 @@ from lkm.web.contract.requests import SecureBootRequest, SigningRequest, Subject
 from lkm.web.views.bringing import bring_file
 from lkm.web.views.running import Telling
 
+_DISTRIBUTION = "dummy"
+"""Whose signature stands for the distribution's, where the module at hand has none of it."""
 _LINKS = {
     "boots": "kernel",
     "enrol": "mok",
@@ -30,7 +33,8 @@ def signing(request: SigningRequest, telling: Telling) -> None:
     brought = bring_file(request.subject, request.kernel, telling)
     data = decompress(Path(brought.path).read_bytes())
     name = os.path.basename(brought.path)
-    question = SigningQuestion(name, data, brought.before, request.flip)
+    theirs = ModuleSupply(brought.kernel).signed(_DISTRIBUTION)
+    question = SigningQuestion(name, data, theirs, brought.before, request.flip)
     show_signing(question, brought.kernel, telling.emit)
 
 
