@@ -17,8 +17,14 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 import lkm.web
 
 STATIC = Path(lkm.web.__file__).parent / "static"
-QUIET = """--disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync""".split()
+QUIET = [
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 REPORT = """addEventListener('securitypolicyviolation',
     (e) => console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sample}`))"""
 

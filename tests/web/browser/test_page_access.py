@@ -1,4 +1,4 @@
-"""For everyone: no violation that axe knows, in light, dark and at 200 %; keyboard alone; no motion."""
+"""For everyone: no violation that axe knows, in any mode; the keyboard alone; no motion."""
 
 from __future__ import annotations
 

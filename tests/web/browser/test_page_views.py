@@ -11,9 +11,7 @@ from tests.web.browser.views import SHOWS
 
 def picture(page: Page) -> str:
     """Return all that the view says, without what says where it comes from."""
-    return "\n".join(
-        [page.get_by_test_id("words").inner_text(), page.locator("main").inner_text()]
-    )
+    return "\n".join([page.get_by_test_id("words").inner_text(), page.locator("main").inner_text()])
 
 
 def half(visit: Visit) -> int:

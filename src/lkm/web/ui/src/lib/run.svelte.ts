@@ -2,6 +2,9 @@ import type { DoAction, RunEvent } from '../api'
 import { route } from './route.svelte'
 import { exported, post, recording, Refusal, run } from './server'
 
+/** Events whose time on the page is kept, for the browser's own tools and the bench. */
+const MARKED = new Set(['run-started', 'loaded', 'ended'])
+
 /**
  * The events of one run and how many of them are shown. A picture is a function of `now`, whether the events come
  * from a kernel this moment, from a recording, from a link or from an export.
@@ -63,6 +66,7 @@ export class Run {
     this.problem = undefined
     const before = { events: this.events, shown: this.shown, origin: this.origin }
     let fresh = false
+    performance.mark('asked')
     try {
       for await (const events of run(path, body, control.signal)) {
         if (!fresh) {
@@ -75,6 +79,7 @@ export class Run {
         const following = this.shown === this.events.length
         this.events = [...this.events, ...events]
         if (following) this.shown = this.events.length
+        for (const event of events) if (MARKED.has(event.event)) performance.mark(event.event)
         const last = events.at(-1)!
         if (last.event === 'ended' && last.why) this.problem = { text: last.why, hint: '' }
       }
