@@ -44,7 +44,11 @@ class Server:
             yield
         finally:
             await asyncio.gather(self.runs.close(), self.questions.close())
-            self._folders.close()
+            self.close_folders()
+
+    def close_folders(self) -> None:
+        """Remove the workers' folders."""
+        self._folders.close()
 
     def routes(self) -> list[BaseRoute]:
         """Return all routes; those that are not ``/`` or ``/assets`` take the token."""

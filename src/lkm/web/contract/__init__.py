@@ -1,1 +1,1 @@
-"""What the page and its server say to each other: requests, answers, events; see ui/API.md."""
+"""What the page and its server say to each other: requests, answers, events (docs/web-api.md)."""
