@@ -1,4 +1,4 @@
-"""What the server refuses: other hosts and pages, other kinds, large bodies; no token, no answer."""
+"""What the server refuses: other hosts, pages, kinds; large bodies; without the token all."""
 
 from __future__ import annotations
 
