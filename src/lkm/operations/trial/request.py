@@ -1,7 +1,8 @@
-"""A trial as its caller asks for it: the module, the kernel, the steps, and what to watch."""
+"""What the caller asks a trial to do: the module, the kernel, the steps, and what to watch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,20 +11,25 @@ from typing import Literal
 class Action:
     """Something to do while the module is loaded.
 
-    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one.
+    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one,
+    ``open`` a device and keep it open until it is told to ``close`` it, try to ``unload`` the
+    module, which the kernel may refuse.
     """
 
-    kind: Literal["set", "read", "write"]
-    target: str
+    kind: Literal["set", "read", "write", "open", "close", "unload"]
+    target: str = ""
     value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """The steps of a trial: switches first, load, actions in order, unload."""
+    """What is to be done with the module: switches first, load, actions in order, unload.
+
+    Actions are taken one by one, so that what comes next may depend on what came of the last.
+    """
 
     parameters: tuple[str, ...] = ()
-    actions: tuple[Action, ...] = ()
+    actions: Iterable[Action] = ()
     sig_enforce: bool = False
     lockdown: bool = False
     keep: bool = False
@@ -31,16 +37,22 @@ class Procedure:
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """The watches besides leaks; ``fail`` is the allocation to fail, from 1; 0: none."""
+    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none.
+
+    ``stages`` tells of the kernel's own functions on the module's way, ``memory`` where its
+    sections are put.
+    """
 
     guard: bool = False
     trace: bool = False
     fail: int = 0
+    stages: bool = False
+    memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRequest:
-    """The module to try, and how.
+    """What to try and how.
 
     ``what`` is a module file, a .c file, a folder with a Kbuild or Makefile, or a module's name;
     ``kernel`` as for ``open_kernel``; ``select`` names the module where a folder builds several.
