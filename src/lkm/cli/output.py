@@ -1,4 +1,4 @@
-"""What the commands share in showing things: JSON documents and a line of progress."""
+"""Output shared by the commands: JSON documents and a line of progress."""
 
 from __future__ import annotations
 
@@ -24,13 +24,6 @@ def json_text(document: dict[str, Any], indent: int = 0) -> str:
     builtins = msgspec.to_builtins(document, enc_hook=plain, str_keys=True, builtin_types=(bytes,))
     encoded = msgspec.json.encode(_texts(builtins))
     return inert((msgspec.json.format(encoded, indent=indent) if indent else encoded).decode())
-
-
-def fields_of(value: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass, as ``json_text`` takes them."""
-    import dataclasses  # as above
-
-    return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
 
 
 def plain(value: Any) -> Any:
