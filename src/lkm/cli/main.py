@@ -70,9 +70,9 @@ def _kernel_first(argv: Sequence[str]) -> Sequence[str]:
 
 
 def _run_tool(name: str, arguments: Sequence[str]) -> int:
-    module = __import__(
-        f"lkm.cli.commands.kmod_tools.{name}", fromlist=["run"]
-    )  # importlib costs 1 ms
+    folder = "kmod_tools." if name in registry.KMOD_TOOLS else ""
+    place = f"lkm.cli.commands.{folder}{name}"
+    module = __import__(place, fromlist=["run"])  # importlib costs 1 ms
     status: int = module.run(list(arguments))
     return status
 
