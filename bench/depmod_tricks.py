@@ -146,8 +146,8 @@ def gain(trick: Trick, compression: Compression = Compression.NONE) -> Row:
             run()
             runs.append(partial(trick.runs, here, run))
         time.sleep(SETTLED)
-        for run in runs:
-            run()
+        for settled in runs:
+            settled()
         on, off = alternate(runs[0], runs[1], trick.count)
     wall, cpu = on.wall / off.wall, on.cpu / off.cpu
     note = f"wall {wall:.2f}, CPU {cpu:.2f} of without"
