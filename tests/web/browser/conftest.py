@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,7 +97,9 @@ def base(built: Path, context: BrowserContext, running: RunningServer) -> str:
     return address
 
 
-def _visit(context: BrowserContext, base: str) -> Iterator[Visit]:
+@contextmanager
+def new_tab(context: BrowserContext, base: str) -> Iterator[Visit]:
+    """Open a tab; at the end nothing must have been complained of."""
     visit = Visit(context.new_page(), base)
     inside = base.rsplit("/", 1)[0] if base.startswith("file:") else base
 
@@ -115,10 +118,12 @@ def _visit(context: BrowserContext, base: str) -> Iterator[Visit]:
 @pytest.fixture
 def visit(context: BrowserContext, base: str) -> Iterator[Visit]:
     """Return a new tab for the running server."""
-    yield from _visit(context, base)
+    with new_tab(context, base) as visit:
+        yield visit
 
 
 @pytest.fixture
 def exported(context: BrowserContext, export: str) -> Iterator[Visit]:
     """Return a new tab for a folder on disk, with no server."""
-    yield from _visit(context, export)
+    with new_tab(context, export) as visit:
+        yield visit
