@@ -1,4 +1,4 @@
-"""What the server refuses: other hosts and pages, other kinds, large bodies; no token, no answer."""
+"""What the server refuses: other hosts, pages, kinds; large bodies; without the token all."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_foreign_origin_is_refused(running: RunningServer, headers: dict[str, 
 
 
 def test_every_path_but_the_pages_own_takes_the_token(running: RunningServer) -> None:
-    wrong = (
+    wrong: tuple[dict[str, str], ...] = (
         {},
         {"Authorization": "Bearer x"},
         {"Authorization": running.token},
@@ -105,7 +105,7 @@ def test_only_json_is_read(running: RunningServer) -> None:
     assert running.ask("POST", "/api/rules", running.good, b"[]").status == 400
     assert running.ask("POST", "/api/rules", running.good, b"{").status == 400
     assert running.ask("POST", "/api/rules", running.good, b"[" * 100_000).status == 400
-    assert running.ask("POST", "/api/rules", running.good, b'{"nmae": "x"}').status == 400
+    assert running.ask("POST", "/api/rules", running.good, b'{"nothing": "x"}').status == 400
 
 
 def test_large_and_unmeasured_bodies_are_refused(running: RunningServer) -> None:
