@@ -278,7 +278,7 @@ def test_what_is_typed_is_not_compiled_without_landlock(tmp_path: Path) -> None:
         f"sys.argv[1:] = [{str(tmp_path)!r}]; from lkm.web import worker; worker.main()"
     )
     request = {"source": {"name": "mine", "text": ""}}
-    order = json.dumps({"id": "1", "view": "play", "request": request})
+    order = json.dumps({"id": "1", "view": "play", "request": request}) + "\n"
     asked = subprocess.run(
         [sys.executable, "-c", program],
         input=order + "\n",
