@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from lkm.build import dkms_compilers, dkms_kernel
+from lkm.build.dkms_key import machine_key
 from lkm.build.dkms_tree import KernelTarget
 from lkm.errors import LkmError
 from lkm.module.image import ModuleImage
@@ -306,10 +307,9 @@ def _key_findings(session: DkmsSession) -> Iterator[DkmsFinding]:
     settings = session.settings
     target = KernelTarget(os.uname().release, os.uname().machine)
     values = read_signing(settings.root, settings.framework, target)
-    tree = settings.dkms_tree
-    path = values.get("mok_certificate") or f"{tree}/mok.pub"
-    if settings.distribution.startswith("ubuntu") and not values.get("mok_signing_key"):
-        path = "/var/lib/shim-signed/mok/MOK.der"
+    place = machine_key(settings.root)
+    default = settings.root + place.certificate if place else f"{settings.dkms_tree}/mok.pub"
+    path = values.get("mok_certificate") or default
     try:
         state = _state(session)
     except (LkmError, OSError) as error:
