@@ -105,8 +105,9 @@ def _repair(line: CommandLine, console: Console) -> int:
 def _hooks(line: CommandLine, console: Console) -> int:
     from lkm.operations.dkms import hooks
 
-    if not line.words or line.words[0] not in ("install", "remove") or not line.settings.root:
-        roots = "" if line.settings.root else " and a root: --root DIR (--root / for this machine)"
+    named = bool(line.values.get("root"))  # "/" leaves no prefix in the settings
+    if not line.words or line.words[0] not in ("install", "remove") or not named:
+        roots = "" if named else " and a root: --root DIR (--root / for this machine)"
         raise UsageError(
             f"hooks needs install or remove{roots}",
             hint=f"lkm dkms hooks install --root / [{'|'.join(hooks.FAMILIES)}…]",
