@@ -176,7 +176,7 @@ def _test(line: CommandLine, console: Console) -> int:
         raise UsageError(
             "test needs the folder of a package", hint="lkm dkms test FOLDER --kernels all --try"
         )
-    kernels = kernels_named(line.values.get("kernels", ()))
+    kernels = kernels_named(line.values.get("kernels", ()), fetch="fetch" in line.switches)
     proofs: list[Proof] = []
     as_json = "json" in line.switches
     for folder in line.words:

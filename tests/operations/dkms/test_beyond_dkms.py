@@ -18,6 +18,7 @@ from lkm.module.image import ModuleImage
 from lkm.module.signature import strip
 from lkm.signing import keys
 from tests.support.dkms import KERNELS, NO_HEADERS, Outcome, World, module, run
+from tests.support.elf_writer import Object, Section
 from tests.support.kernels import KernelFiles
 
 FIRST, SECOND = KERNELS
@@ -378,6 +379,25 @@ def test_a_sandboxed_build_writes_its_own_folder_only(world: World) -> None:
     dkms(world, "build", "strays/1.0", "-k", FIRST, "--sandbox", status=10)
     assert not stray.exists()
     dkms(world, "build", "hello/1.0", "-k", FIRST, "--sandbox")
+
+
+def test_changed_headers_of_the_same_release(world: World) -> None:
+    """A symbol has another CRC since: what was built before is built again."""
+    folder = world.add_source("versioned")
+    name = b"init_module_needs\0".ljust(56, b"\0")
+    versions = Section("__versions", (0x1234).to_bytes(8, "little") + name)
+    info = Section(".modinfo", b"name=versioned\0")
+    (folder / "versioned.bin").write_bytes(Object(sections=[info, versions]).bytes())
+    table = world.install_tree / FIRST / "build/Module.symvers"
+    table.write_text("0x00001234\tinit_module_needs\tvmlinux\tEXPORT_SYMBOL\t\n")
+    dkms(world, "install", "versioned/1.0", "-k", FIRST)
+    assert dkms(world, "autoinstall", "-k", FIRST).said == ""
+    time.sleep(0.05)
+    table.write_text("0x00005678\tinit_module_needs\tvmlinux\tEXPORT_SYMBOL\t\n")
+    assert findings(world)["headers-changed"]["package"] == "versioned/1.0"
+    said = dkms(world, "autoinstall", "-k", FIRST).said
+    assert "have changed since versioned/1.0 was built" in said
+    assert "succeeded for module(s) versioned." in said
 
 
 KBUILD = """

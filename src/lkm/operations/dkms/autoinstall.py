@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from lkm.build import dkms_headers
 from lkm.build.dkms_version import padded
 from lkm.operations.dkms import build
 from lkm.operations.dkms.dependents import install_unless_installed
 from lkm.operations.dkms.reporting import DkmsFailure, Recorder, error, tell
+from lkm.operations.dkms.uninstall import unbuild
 from lkm.record import Record
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -80,7 +82,7 @@ class _Autoinstall:
         others = [package for package in self._known if package not in active]
         session.read_ahead((package, target, "") for package in others)
         for package in self._known:
-            if package in active:
+            if package in active and not self._take_out_if_outdated(package):
                 self.installed.append(package.module)
                 continue
             try:
@@ -92,6 +94,24 @@ class _Autoinstall:
                 continue
             if conf.autoinstall:
                 self._waiting.append(WantedPackage(package, conf.build_depends))
+
+    def _take_out_if_outdated(self, package: Package) -> bool:
+        """Take out what was built against other headers of the same release; say whether it was."""
+        session, target = self._session, self._target
+        folder = session.tree.built_folder(package, target)
+        headers = session.kernel(target).headers
+        if not dkms_headers.is_outdated(f"{folder}/module", headers):
+            return False
+        session.reporter.say(
+            f"The headers of kernel {target.kernel} have changed since {package} was built:"
+            " it is built again."
+        )
+        try:
+            unbuild(session, package, target)
+        except DkmsFailure as failure:
+            tell(session.reporter, failure)
+            return False
+        return True
 
     def _round(self) -> bool:
         """Try what no longer waits; return whether anything was installed or excluded."""
