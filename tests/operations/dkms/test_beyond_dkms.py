@@ -141,7 +141,7 @@ def test_an_installation_cut_short_is_taken_back(world: World) -> None:
 
 def test_autoinstall_side_by_side_says_the_same(world: World) -> None:
     for name in "abc":
-        world.add_source(name, conf='BUILD_DEPENDS[0]="hello"' if name == "b" else "")
+        world.add_source(name, conf='BUILD_DEPENDS[0]="hello"' if name == "b" else "CLEAN=x")
         dkms(world, "add", f"{name}/1.0")
     dkms(world, "add", "hello/1.0")
     others = shutil.copytree(world.root, world.root.parent / "worlt", symlinks=True)

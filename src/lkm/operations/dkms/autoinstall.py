@@ -20,7 +20,6 @@ from lkm.record import Record
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from lkm.build.dkms_tree import KernelTarget, Package
-    from lkm.operations.dkms.reporting import Reporter
     from lkm.operations.dkms.session import DkmsSession
 
 EXCLUDED = 77
@@ -146,8 +145,8 @@ class _Autoinstall:
         session.reporter.say(f"Autoinstall of module {package} for kernel {target}")
         status = 0
         try:
-            builders.result(package, session.reporter)
             with session.subshell():
+                builders.result(package, session)
                 install_unless_installed(session, package, target)
         except DkmsFailure as failure:
             tell(session.reporter, failure)
@@ -198,6 +197,7 @@ class _Builders:
         limit = int(jobs) if jobs.isdigit() else len(os.sched_getaffinity(0))
         self._workers = min(limit, len(os.sched_getaffinity(0)), len(packages))
         self._recorders: dict[Package, Recorder] = {}
+        self._sessions: dict[Package, DkmsSession] = {}
         self._builds: dict[Package, Future[None]] = {}
         self._pool: ThreadPoolExecutor | None = None
         if self._workers < 2:
@@ -208,19 +208,21 @@ class _Builders:
             recorder = Recorder()
             beside = session.beside(recorder)
             self._recorders[package] = recorder
+            self._sessions[package] = beside
             self._builds[package] = self._pool.submit(_build, beside, package, target)
 
     def __enter__(self) -> _Builders:
         return self
 
-    def result(self, package: Package, reporter: Reporter) -> None:
+    def result(self, package: Package, session: DkmsSession) -> None:
         """Wait for a build and say what it said; raises its ``DkmsFailure``."""
         if package not in self._builds:
             return
         try:
             self._builds[package].result()
         finally:
-            self._recorders[package].pass_on(reporter)
+            self._recorders[package].pass_on(session.reporter)
+            session.continue_from(self._sessions[package])
 
     def __exit__(self, *_: object) -> None:
         if self._pool:

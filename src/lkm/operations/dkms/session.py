@@ -53,6 +53,10 @@ class DkmsSession:
         other._endings = dict(self._endings)
         return other
 
+    def continue_from(self, other: DkmsSession) -> None:
+        """Take what another session has read last as said already."""
+        self._last = other._last
+
     @contextlib.contextmanager
     def subshell(self) -> Iterator[None]:
         """Undo afterwards what a subshell of dkms's could not hand back."""
