@@ -179,6 +179,19 @@ def test_a_conf_that_does_not_end(world: World, monkeypatch: pytest.MonkeyPatch)
         dkms_shell.read([dkms_shell.Job((str(path),), {})], ("PACKAGE_NAME",))
 
 
+@pytest.mark.parametrize(
+    "words", [("-m", "..", "-v", "hello-1.0"), ("-m", "hello", "-v", "../../.."), ("../x/1.0",)]
+)
+def test_no_name_leads_out_of_the_tree(world: World, words: tuple[str, ...]) -> None:
+    dkms(world, "add", "hello/1.0")
+    said = dkms(world, "remove", *words, "-k", FIRST, status=8).said
+    assert "would lead out of the tree" in said
+    folder = world.add_source("escapes")
+    conf = folder / "dkms.conf"
+    conf.write_text(conf.read_text().replace('NAME="escapes"', 'NAME="../escapes"', 1))
+    assert "lead out of the tree" in dkms(world, "add", str(folder), status=8).said
+
+
 def test_a_conf_sees_a_clean_environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "no")
     world.add_source("clean", conf='MAKE[0]="echo secret=${SECRET}. && cp clean.bin clean.ko"')
