@@ -13,7 +13,7 @@ from lkm.kernel.requests import Insertion, Provider
 
 # Most kernels never ask for a module: what answers is imported at the first request.
 if TYPE_CHECKING:
-    from lkm.tree.plan import Step, Target
+    from lkm.tree.plan import PlanTarget, Step
     from lkm.tree.resolver import Resolver
 
 _INDEXES = ("modules.dep.bin", "modules.dep")
@@ -42,7 +42,7 @@ def from_tree(root: str | os.PathLike[str], release: str) -> Provider:
     return provide
 
 
-def _loads(target: Target) -> Iterator[Step]:
+def _loads(target: PlanTarget) -> Iterator[Step]:
     from lkm.tree.plan import StepKind
 
     for step in target.steps:
@@ -54,7 +54,7 @@ def _loads(target: Target) -> Iterator[Step]:
             yield step
 
 
-def _insertion(target: Target, step: Step) -> Insertion:
+def _insertion(target: PlanTarget, step: Step) -> Insertion:
     from lkm.module import compression
 
     image = compression.decompress(Path(step.path).read_bytes(), path=step.path)

@@ -32,7 +32,7 @@ Provider = Callable[[str], Sequence[Insertion]]
 
 
 @dataclass(slots=True)
-class Request:
+class ModuleRequest:
     """One request of the kernel: what it executed, and the result of each load."""
 
     argv: tuple[str, ...]
@@ -47,7 +47,7 @@ class Request:
         return self.argv[-1:]
 
 
-class Progress:
+class RequestProgress:
     """Which insertions are still to be made, and modprobe's exit status: that of the last target.
 
     Source: kmod's ``tools/modprobe.c: insmod``.

@@ -14,7 +14,7 @@ from enum import Enum, auto
 from lkm.tree.config import Config
 from lkm.tree.indexes import Indexes
 from lkm.tree.lookup import Candidate, Lookup
-from lkm.tree.plan import Plan, Reason, Step, StepKind, Target
+from lkm.tree.plan import Plan, PlanTarget, Reason, Step, StepKind
 from lkm.tree.root import Root
 
 Loaded = Callable[[str], bool]
@@ -70,7 +70,7 @@ class Resolver(Lookup):
             steps = self._decided(candidate, use_blacklist, loaded)
             if steps is None:
                 steps = self._probed(candidate, options, ignore_commands, loaded)
-            targets.append(Target(candidate.module, candidate.alias, candidate.found_by, steps))
+            targets.append(PlanTarget(candidate.module, candidate.alias, candidate.found_by, steps))
             if self.needs(candidate).problem:
                 problems.append(self.needs(candidate).problem)
         problems += self.indexes.problems

@@ -6,7 +6,7 @@ Source: ``kernel/module/kmod.c: call_modprobe`` (``/sbin/modprobe -q -- NAME``).
 from __future__ import annotations
 
 from lkm.errors import LkmError
-from lkm.kernel.emulated.hardware.memory import Memory
+from lkm.kernel.emulated.hardware.memory import MachineMemory
 from lkm.kernel.emulated.system_calls import (
     MAP_PRIVATE_ANONYMOUS_POPULATE,
     PROT_READ_WRITE,
@@ -14,20 +14,20 @@ from lkm.kernel.emulated.system_calls import (
     Number,
 )
 from lkm.kernel.emulated.tasks import Program
-from lkm.kernel.requests import Insertion, Progress, Provider, Request
+from lkm.kernel.requests import Insertion, ModuleRequest, Provider, RequestProgress
 
 
-class Modprobe:
+class ModprobeTask:
     """Makes the programs of the tasks that the kernel executes, and remembers the requests."""
 
     def __init__(self) -> None:
         self.provider: Provider | None = None
-        self.requests: list[Request] = []
-        self.memory: Memory | None = None
+        self.requests: list[ModuleRequest] = []
+        self.memory: MachineMemory | None = None
 
     def program(self, argv: list[str]) -> Program:
         """Return the program for ``argv``; anything but modprobe fails, as if it did not exist."""
-        request = Request(tuple(argv))
+        request = ModuleRequest(tuple(argv))
         self.requests.append(request)
         if self.provider is None or not argv or not argv[0].endswith("/modprobe"):
             return 1
@@ -37,14 +37,14 @@ class Modprobe:
             status |= yield from self._load(name, request)
         return status
 
-    def _load(self, name: str, request: Request) -> Program:
+    def _load(self, name: str, request: ModuleRequest) -> Program:
         assert self.provider is not None
         try:
             wanted = self.provider(name)
         except (LkmError, OSError) as error:
             request.error = str(error)
             return 1
-        progress = Progress()
+        progress = RequestProgress()
         for module in wanted:
             if progress.wants(module.target):
                 result = yield from self._insert(module)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lkm.errors import FormatError, KernelDiedError, LkmError, ToolError
 from lkm.kernel.guest import wire
-from lkm.kernel.vm.modprobe import Modprobe
+from lkm.kernel.vm.modprobe import HostModprobe
 from lkm.kernel.vm.process import QemuProcess
 
 REQUEST_LIMIT = 60.0
@@ -26,7 +26,7 @@ class Connection:
 
     def __init__(self, process: QemuProcess) -> None:
         self.process = process
-        self.modprobe = Modprobe(process.modprobe)
+        self.modprobe = HostModprobe(process.modprobe)
         self._last_words: KernelDiedError | None = None
 
     def request(

@@ -11,8 +11,8 @@ from typing import Any
 
 from lkm.errors import NotFoundError, UnsupportedError
 from lkm.kernel.providers import from_tree
-from lkm.kernel.requests import Provider, Request
-from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
+from lkm.kernel.requests import ModuleRequest, Provider
+from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
 from lkm.kernel.vm import guest, snapshot
 from lkm.kernel.vm.connection import Connection, value_of
 from lkm.kernel.vm.profile import Profile
@@ -25,7 +25,7 @@ _LOAD_LIMIT = 180.0  # raid6_pq measures its algorithms for seconds, longer on a
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedProgram:
     """A program that ran in the guest: exit status (128 + N for signal N) and what it printed."""
 
     status: int
@@ -75,7 +75,7 @@ class VirtualMachine(Syscalls):
         return False
 
     @property
-    def requests(self) -> tuple[Request, ...]:
+    def requests(self) -> tuple[ModuleRequest, ...]:
         """What the kernel asked modprobe for, in order."""
         return tuple(self.connection.modprobe.requests)
 
@@ -130,7 +130,7 @@ class VirtualMachine(Syscalls):
 
     def run(
         self, *command: str, stdin: bytes = b"", directory: str = "/", limit: float = 600.0
-    ) -> Finished:
+    ) -> FinishedProgram:
         """Run a program that is in the guest and wait for it to end."""
         handle = self.spawn(*command, directory=directory)
         output: tuple[list[bytes], list[bytes]] = ([], [])
@@ -140,7 +140,7 @@ class VirtualMachine(Syscalls):
             output[0].append(stdout)
             output[1].append(stderr)
             if status is not None:
-                return Finished(status, b"".join(output[0]), b"".join(output[1]))
+                return FinishedProgram(status, b"".join(output[0]), b"".join(output[1]))
             data = None
 
     def spawn(
@@ -258,15 +258,15 @@ class VirtualMachine(Syscalls):
         data: bytes = self.connection.request("syslog", action, size)
         return data
 
-    def init_module(self, image: bytes, parameters: str) -> Outcome:
+    def init_module(self, image: bytes, parameters: str) -> SyscallOutcome:
         """init_module(2), in a child of the agent."""
         return self._outcome("init_module", image, parameters)
 
-    def finit_module(self, descriptor: int, parameters: str, flags: int) -> Outcome:
+    def finit_module(self, descriptor: int, parameters: str, flags: int) -> SyscallOutcome:
         """finit_module(2), in a child of the agent."""
         return self._outcome("finit_module", descriptor, parameters, flags)
 
-    def delete_module(self, name: str, flags: int) -> Outcome:
+    def delete_module(self, name: str, flags: int) -> SyscallOutcome:
         """delete_module(2), in a child of the agent."""
         return self._outcome("delete_module", name, flags)
 
@@ -274,8 +274,8 @@ class VirtualMachine(Syscalls):
         """End the machine."""
         self.connection.close()
 
-    def _outcome(self, call: str, *arguments: Any) -> Outcome:
-        return Outcome(*self.connection.request(call, *arguments, limit=_LOAD_LIMIT))
+    def _outcome(self, call: str, *arguments: Any) -> SyscallOutcome:
+        return SyscallOutcome(*self.connection.request(call, *arguments, limit=_LOAD_LIMIT))
 
 
 def _status(value: Sequence[Any]) -> FileStatus:

@@ -10,12 +10,12 @@ from typing import Any
 from lkm.errors import FormatError, LkmError
 from lkm.kernel.guest import wire
 from lkm.kernel.guest.interface import REQUEST, RESULTS
-from lkm.kernel.requests import Insertion, Provider, Request
+from lkm.kernel.requests import Insertion, ModuleRequest, Provider
 
 _LIMIT = 30.0  # seconds for one message, of a guest that died in the middle of it
 
 
-class Modprobe:
+class HostModprobe:
     """Answers what the guest's kernel asks for, and remembers the requests.
 
     Nobody waits for them all the time: they are answered while one of our own requests is under
@@ -24,7 +24,7 @@ class Modprobe:
 
     def __init__(self, channel: socket.socket) -> None:
         self.provider: Provider | None = None
-        self.requests: list[Request] = []
+        self.requests: list[ModuleRequest] = []
         self._channel: socket.socket | None = channel
         channel.settimeout(_LIMIT)
 
@@ -65,14 +65,14 @@ class Modprobe:
             raise FormatError("a request for a module", repr(kind)[:40], path="the channel")
 
     def _answer(self, argv: list[str]) -> None:
-        request = Request(tuple(argv))
+        request = ModuleRequest(tuple(argv))
         number = len(self.requests)
         self.requests.append(request)
         modules = [astuple(module) for module in self._wanted(request)]
         if self._channel:
             self._channel.sendall(wire.encode([number, modules]))
 
-    def _wanted(self, request: Request) -> list[Insertion]:
+    def _wanted(self, request: ModuleRequest) -> list[Insertion]:
         found: list[Insertion] = []
         try:
             for name in request.names if self.provider else ():

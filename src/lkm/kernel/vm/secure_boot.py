@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.1
 _ESCAPE = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
 
 
-class Screen(Protocol):
+class ConsoleScreen(Protocol):
     """A firmware screen: a text that is on it, and the keys that lead on, each a chord."""
 
     @property
@@ -42,7 +42,7 @@ class Screen(Protocol):
         ...
 
 
-AnyScreen = TypeVar("AnyScreen", bound=Screen)
+AnyScreen = TypeVar("AnyScreen", bound=ConsoleScreen)
 
 
 def profile_of(kernel: KnownKernel, variables: bytes | None = None) -> Profile:
