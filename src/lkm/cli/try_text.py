@@ -72,7 +72,12 @@ def _(event: events.KernelChosen) -> list[str]:
 @_lines.register
 def _(event: events.Built) -> list[str]:
     took = _seconds(event.seconds) if event.seconds else "nothing had changed"
-    return [*event.warnings.splitlines(), _row("built", f"{event.module} ({took})")]
+    return [*event.warnings.splitlines(), _row("built", f"{event.module} by {event.way} ({took})")]
+
+
+@_lines.register
+def _(event: events.TurnBegun) -> list[str]:
+    return ["", _row("module", f"{event.module} ({event.number} of {event.total})")]
 
 
 @_lines.register

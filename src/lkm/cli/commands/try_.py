@@ -59,6 +59,10 @@ def _number(fail_alloc: str | None) -> int:
               help="Write to a file or a device.")  # fmt: skip
 @click.option("--module", "select", metavar="NAME", default="",
               help="The one to try, of a folder that builds several.")  # fmt: skip
+@click.option("--make", multiple=True, metavar="VAR=VALUE", help="A variable for make.")
+@click.option("--in-place", is_flag=True, help="Build in the source's own folder, not in a copy.")
+@click.option("--compile-commands", metavar="FILE", default="",
+              help="Write the compile_commands.json of the build there.")  # fmt: skip
 @click.option("--fail-alloc", metavar="N|each",
               help="Fail its Nth allocation, or each in turn in a fresh kernel.")  # fmt: skip
 @click.option("--guard", is_flag=True, help="Catch overflow, use after free, double free.")
@@ -78,6 +82,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     read: tuple[str, ...],
     write: tuple[str, ...],
     select: str,
+    make: tuple[str, ...],
+    in_place: bool,
+    compile_commands: str,
     fail_alloc: str | None,
     guard: bool,
     trace: bool,
@@ -109,6 +116,9 @@ def command(  # noqa: PLR0917 - one parameter an option
         fetch=fetch,
         watching=Watching(guard, trace, _number(fail_alloc)),
         fail_each=fail_alloc == "each",
+        make=make,
+        in_place=in_place,
+        compile_commands=compile_commands,
     )
     printer = JsonLines() if as_json else TextPrinter()
     try:

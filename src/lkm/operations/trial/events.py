@@ -39,12 +39,26 @@ class KernelChosen:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The module was built from ``source``; ``seconds`` is 0 when nothing had changed."""
+    """The module was built from ``source``; ``seconds`` is 0 when nothing had changed.
+
+    ``way`` says by what: kbuild, its Makefile, its dkms.conf. Of several the first are told with
+    ``warnings``.
+    """
 
     source: str
     module: str
     warnings: str
     seconds: float
+    way: str = "kbuild"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBegun:
+    """One of several modules that were built is tried: number ``number`` of ``total``."""
+
+    module: str
+    number: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +289,7 @@ Event = (
     Progress
     | KernelChosen
     | Built
+    | TurnBegun
     | KernelReady
     | DependencyLoaded
     | Loaded
