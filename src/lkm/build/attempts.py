@@ -13,7 +13,6 @@ from lkm.build.ways import BuildTarget, Way
 from lkm.errors import BuildError, FormatError, UsageError
 from lkm.module.image import ModuleImage
 
-
 HEADERS_OF = "source"
 """A link in the folder where a single .c file is built, to where its own headers are."""
 
@@ -46,9 +45,11 @@ class BuildAttempts:
 
     @property
     def is_in_place(self) -> bool:
+        """Whether the source's own folder is built in."""
         return self.source == self.folder
 
     def ways(self) -> Iterator[Way]:
+        """Yield the ways to build it, the author's own first."""
         if "DKMS=no" not in self.variables:
             way = dkms_way.find(self.folder, self.target, self.place.dkms_tree)
             if way is not None and not (self.is_in_place and _changes_source(way)):
@@ -62,6 +63,8 @@ def _changes_source(way: Way) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
+    """What a way gave: the modules in an order of loading, what was said, the way's name."""
+
     modules: tuple[Path, ...]
     output: str
     way: str
@@ -107,7 +110,8 @@ def _failure(
     what = "does not compile" if compiled else f"cannot be built by {way.name}"
     why = causes[0].sentence if causes else compiler_output.decisive_line(said)
     return BuildError(
-        f"{source} {what} for kernel {target.release}" + (f": {why}" if causes or not compiled else ""),
+        f"{source} {what} for kernel {target.release}"
+        + (f": {why}" if causes or not compiled else ""),
         command=result.command,
         returncode=result.status,
         output=said,

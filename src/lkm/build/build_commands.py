@@ -11,10 +11,11 @@ from lkm.build.ways import BuildTarget, Way
 from lkm.errors import ToolError
 
 # Not those of a make that lkm itself is run by, nor what dkms too takes out.
-_DROPPED = frozenset(
-    "MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES KERNELRELEASE CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS"
-    " KCFLAGS KBUILD_OUTPUT O M".split()
-)
+_DROPPED_NAMES = """
+    MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES KERNELRELEASE CC CXX CFLAGS CXXFLAGS CPPFLAGS LDFLAGS
+    KCFLAGS KBUILD_OUTPUT O M
+"""
+_DROPPED = frozenset(_DROPPED_NAMES.split())
 # A default target may install, too; a build by us changes nothing on this machine.
 _NOT_RUN = ("sudo", "insmod", "rmmod", "modprobe", "depmod", "dkms", "update-initramfs")
 _UNAME = """#!/bin/sh

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +22,14 @@ _UNKNOWN = re.compile(
     r"invalid use of undefined type|storage size of .* isn.t known|field .* has incomplete type)"
     r"[^\n]{0,40}?['‘](?:struct )?(\w+)['’]|error: ['‘](\w+)['’] undeclared"
 )
-_MEMBER = re.compile(r"error: ['‘](?:const )?(?:struct (\w+)|(\w+))['’] has no member named ['‘](\w+)['’]")
+_MEMBER = re.compile(
+    r"error: ['‘](?:const )?(?:struct (\w+)|(\w+))['’] has no member named ['‘](\w+)['’]"
+)
 _NO_HEADER = re.compile(r"fatal error: ['\"]?([\w./+-]+)['\"]?(?:: No such file| file not found)")
-_ARGUMENTS = re.compile(r"error: (?:too (?:many|few) arguments to function(?: call)?[^\n]*?['‘](\w+)['’])")
+_ARGUMENTS = re.compile(
+    r"error: (?:too (?:many|few) arguments to function(?: call)?[^\n]*?['‘](\w+)['’])"
+)
+_MACRO_ARGUMENTS = re.compile(r"error: macro \"(\w+)\" (?:requires|passed) \d+ arguments")
 _INCOMPATIBLE = re.compile(r"error: (?:initialization of|passing argument|incompatible)")
 _MEMBER_TYPE = re.compile(r"^\s*\d* \|\s*\.(\w+)\s*=", re.MULTILINE)
 _UNDEFINED = re.compile(r'modpost: "(\w+)" \[([^\]]+)\] undefined!')
@@ -111,32 +116,14 @@ def causes(output: str, headers: Path, source: Path, release: str) -> tuple[Comp
 def _each(output: str, known: _Headers) -> Iterator[CompileCause]:
     lines = output.splitlines()
     for number, line in enumerate(lines):
-        if match := _NO_HEADER.search(line):
-            yield _header(match[1], known)
-        elif match := _MEMBER.search(line):
-            yield _member(match[1] or match[2], match[3], known)
-        elif match := _UNKNOWN.search(line):
-            yield _name(match[1] or match[2], known)
-        elif match := _ARGUMENTS.search(line):
-            yield _signature(match[1], known)
-        elif _INCOMPATIBLE.search(line):
+        for pattern, cause in _READERS:
+            if match := pattern.search(line):
+                yield cause(match, known)
+                break
+        else:
             shown = _MEMBER_TYPE.search("\n".join(lines[number + 1 : number + 3]))
-            if shown and shown[1] in SIGNATURES:
+            if _INCOMPATIBLE.search(line) and shown and shown[1] in SIGNATURES:
                 yield _signature(shown[1], known)
-        elif match := _UNDEFINED.search(line):
-            yield _undefined(match[1], match[2], known)
-        elif match := _GPL.search(line):
-            yield CompileCause(
-                f"the kernel gives {match[2]} to modules under the GPL only, which {match[1]} is not",
-                'MODULE_LICENSE("GPL"), if it is',
-            )
-        elif match := _NAMESPACE.search(line):
-            yield CompileCause(
-                f"{match[2]} belongs to the namespace {match[3]}, which {match[1]} does not import",
-                f'MODULE_IMPORT_NS({match[3]}), since Linux 6.13 MODULE_IMPORT_NS("{match[3]}")',
-            )
-        elif match := _NO_RULE.search(line):
-            yield _no_rule(match[1], match[2])
     for match in _NOT_INSTALLED.finditer(output):
         program = match[1] or match[2]
         if shutil.which(program) is None:
@@ -184,7 +171,7 @@ def _header(name: str, known: _Headers) -> CompileCause:
     return CompileCause(
         f'"{name}" is neither in the source that is built nor among the headers of kernel '
         f"{known.release}",
-        "add it, or its folder: ccflags-y += -I$(src)/FOLDER; a library's comes with its -dev package",
+        "add it, or its folder: ccflags-y += -I$(src)/FOLDER; a library's is in its -dev package",
     )
 
 
@@ -226,10 +213,37 @@ def _undefined(symbol: str, module: str, known: _Headers) -> CompileCause:
     if declared:
         return CompileCause(
             f"kernel {known.release} declares {symbol}, but does not export it to modules",
-            "lkm symbols "f"{symbol} --kernel {known.release} tells whether a module of it does",
+            f"lkm symbols {symbol} --kernel {known.release} tells whether a module of it does",
         )
     return CompileCause(
         f"{file} uses {symbol}, which neither kernel {known.release} nor the source exports",
         "if another module of yours exports it: "
         "--make KBUILD_EXTRA_SYMBOLS=/its/folder/Module.symvers",
     )
+
+
+def _gpl_only(match: re.Match[str], _known: _Headers) -> CompileCause:
+    return CompileCause(
+        f"the kernel gives {match[2]} to modules under the GPL only, and {match[1]} is not",
+        'MODULE_LICENSE("GPL"), if it is',
+    )
+
+
+def _not_imported(match: re.Match[str], _known: _Headers) -> CompileCause:
+    return CompileCause(
+        f"{match[2]} belongs to the namespace {match[3]}, which {match[1]} does not import",
+        f'MODULE_IMPORT_NS({match[3]}), since Linux 6.13 MODULE_IMPORT_NS("{match[3]}")',
+    )
+
+
+_READERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], _Headers], CompileCause]], ...] = (
+    (_NO_HEADER, lambda match, known: _header(match[1], known)),
+    (_MEMBER, lambda match, known: _member(match[1] or match[2], match[3], known)),
+    (_UNKNOWN, lambda match, known: _name(match[1] or match[2], known)),
+    (_ARGUMENTS, lambda match, known: _signature(match[1], known)),
+    (_MACRO_ARGUMENTS, lambda match, known: _signature(match[1], known)),
+    (_UNDEFINED, lambda match, known: _undefined(match[1], match[2], known)),
+    (_GPL, _gpl_only),
+    (_NAMESPACE, _not_imported),
+    (_NO_RULE, lambda match, _known: _no_rule(match[1], match[2])),
+)

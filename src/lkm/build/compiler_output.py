@@ -27,7 +27,7 @@ def as_of_source(output: str, places: Sequence[tuple[str, str]], folder: Path) -
     for place, original in places:
         output = output.replace(f"{place}/", f"{original}/")
     for place, original in places:
-        output = re.sub(rf"{re.escape(place)}(?![\w.-])", lambda _, to=original: to, output)
+        output = re.sub(rf"{re.escape(place)}(?![\w.-])", original.replace("\\", r"\\"), output)
     own = next((o + os.fspath(folder)[len(p) :] for p, o in places if _below(folder, p)), "")
 
     def absolute(match: re.Match[str]) -> str:

@@ -42,7 +42,9 @@ def find(folder: Path, target: BuildTarget, tree: Path) -> Way | None:
     build.parent.mkdir(parents=True, exist_ok=True)
     if not build.is_symlink():
         build.symlink_to(folder)
-    commands = [("patch", "-p1", "-i", f"patches/{patch}") for patch in conf.patches]
+    commands: list[tuple[str, ...]] = [
+        ("patch", "-p1", "-i", f"patches/{patch}") for patch in conf.patches
+    ]
     if script := conf.scripts.get("pre_build"):
         commands.append(("sh", "-c", f"./{script.removeprefix('./')}"))
     commands.append(("bash", "-c", _with_jobs(conf.make, target.release)))

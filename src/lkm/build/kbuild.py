@@ -146,7 +146,7 @@ def release_of(headers: Path) -> str:
     """
     try:
         text = (headers / "include/generated/utsrelease.h").read_text()
-        return re.findall(r'#define\s+UTS_RELEASE\s+"([^"\n]+)"', text)[0]
+        return str(re.findall(r'#define\s+UTS_RELEASE\s+"([^"\n]+)"', text)[0])
     except (OSError, IndexError) as error:
         raise NotFoundError(
             f"{headers} is no folder that modules can be built with: it has no "
@@ -269,11 +269,13 @@ def _build_copy(
         flags = [os.environ.get("KCFLAGS", "")]
         flags += [f"-ffile-prefix-map={copied}={original}" for copied, original in places]
         variables = (f"KCFLAGS={' '.join(flags).strip()}", *variables)
-    done = attempts.build_by_ways(attempts.BuildAttempts(tree.given, folder, place, places, target, variables))
+    done = attempts.build_by_ways(
+        attempts.BuildAttempts(tree.given, folder, place, places, target, variables)
+    )
     names = {os.path.relpath(path.resolve(), place.tree.resolve()): path for path in done.modules}
     commands = compile_commands.of_build(place.tree, places, target.headers)
     key = _key(place, tree, _inputs(tree, place), target)
-    known = kept_builds.keep(place, key, names, done.output, done.way, commands)
+    known = kept_builds.keep(place, key, names, (done.output, done.way), commands)
     seconds = time.monotonic() - started
     return Build(
         known.modules, known.output, seconds, known.way, known.folder / "compile_commands.json"
@@ -287,8 +289,7 @@ def _build_in_place(given: Path, target: BuildTarget, options: BuildOptions) -> 
             hint="leave out --in-place: it is built in a copy",
         )
     started = time.monotonic()
-    facts = (given.resolve(), target.headers.resolve(), "in place")
-    place = kept_builds.build_folder("\0".join(map(os.fspath, facts)))
+    place = kept_builds.build_folder(f"{given.resolve()}\0{target.headers.resolve()}\0in place")
     own = os.fspath(given)
     with kept_builds.locked(place):
         ways = attempts.BuildAttempts(given, given, place, [(own, own)], target, options.variables)

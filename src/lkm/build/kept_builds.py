@@ -90,9 +90,7 @@ def locked(place: BuildFolder) -> Iterator[None]:
         yield
 
 
-def contents(
-    place: BuildFolder, root: Path, found: Mapping[str, os.stat_result]
-) -> dict[str, str]:
+def contents(place: BuildFolder, root: Path, found: Mapping[str, os.stat_result]) -> dict[str, str]:
     """Return what each file holds, as a digest; those with the same time and size as before
     are not read again."""
     known = _known(place)
@@ -100,9 +98,9 @@ def contents(
     for name, status in found.items():
         seen: list[object] = [status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode]
         before = known.get(name)
-        same = isinstance(before, list) and before[:4] == seen
+        same = before is not None and before[:4] == seen
         with contextlib.suppress(FileNotFoundError):  # gone meanwhile
-            told[name] = before if same else [*seen, _digest(root / name, status)]
+            told[name] = before if before and same else [*seen, _digest(root / name, status)]
     if told != known:
         files.write_atomic(place.folder / _CONTENTS, json.dumps(told).encode())
     return {name: str(facts[4]) for name, facts in told.items()}
@@ -145,10 +143,15 @@ def kept(place: BuildFolder, key: str) -> KeptBuild | None:
 
 
 def keep(
-    place: BuildFolder, key: str, modules: Mapping[str, Path], output: str, way: str,
+    place: BuildFolder,
+    key: str,
+    modules: Mapping[str, Path],
+    said: tuple[str, str],
     compile_commands: bytes,
-) -> KeptBuild:  # fmt: skip
-    """Keep the result of a build: ``modules`` by the path they are to have."""
+) -> KeptBuild:
+    """Keep the result of a build: ``modules`` by the path they are to have; ``said`` is what was
+    said, and by which way."""
+    output, way = said
     folder = place.folder / "kept" / key
     shutil.rmtree(folder, ignore_errors=True)
     for name, path in modules.items():

@@ -26,14 +26,17 @@ _MODULE_TREE = re.compile(
     r"/lib/modules/(?:\$\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\$?\{[^}\n]*\}|`[^`\n]*`|\$?[\w.+-]+)"
     r"/(build|source)(?![\w.+-])"
 )
-_SOURCES = re.compile(r"^/usr/src/(?:linux|kernels)|^/(?:usr/)?lib/modules/\S.*/(?:build|source)/?$")
-# What authors call the folder of the kernel that is built for, where nothing else tells.
-_USUAL = frozenset(
-    "KDIR KERNELDIR KERNEL_DIR KERNEL_DIRECTORY KSRC KSRCDIR KERNEL_SRC KERNELSRC KERN_SRC KERN_DIR"
-    " KERNEL_SOURCE KERNEL_SOURCES KERNEL_SOURCE_DIR KERNEL_SRC_DIR KERNEL_PATH KERNELPATH"
-    " KERNEL_TREE KERNEL_BUILD KERNEL_BUILD_DIR KERNEL_HEADERS KHEADERS KBUILD KBUILD_DIR KOBJ"
-    " LINUX_DIR LINUX_SRC LINUXSRC LINUX_HEADERS LINUX_KERNEL LINUXDIR KLIB_BUILD LINUX".split()
+_SOURCES = re.compile(
+    r"^/usr/src/(?:linux|kernels)|^/(?:usr/)?lib/modules/\S.*/(?:build|source)/?$"
 )
+# What authors call the folder of the kernel that is built for, where nothing else tells.
+_USUAL_NAMES = """
+    KDIR KERNELDIR KERNEL_DIR KERNEL_DIRECTORY KSRC KSRCDIR KERNEL_SRC KERNELSRC KERN_SRC KERN_DIR
+    KERNEL_SOURCE KERNEL_SOURCES KERNEL_SOURCE_DIR KERNEL_SRC_DIR KERNEL_PATH KERNELPATH
+    KERNEL_TREE KERNEL_BUILD KERNEL_BUILD_DIR KERNEL_HEADERS KHEADERS KBUILD KBUILD_DIR KOBJ
+    LINUX_DIR LINUX_SRC LINUXSRC LINUX_HEADERS LINUX_KERNEL LINUXDIR KLIB_BUILD LINUX
+"""
+_USUAL = frozenset(_USUAL_NAMES.split())
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,9 +51,9 @@ def find(folder: Path, target: BuildTarget, *, bare: bool = True) -> Iterator[Wa
     What comes later is looked for only when it is asked for: files that the ways before it made
     (a Makefile from ``configure``) count.
     """
-    if (folder / "configure").is_file() or _autotools(folder):
-        if not makefile.lists_objects(folder):
-            yield _configured(folder, target)
+    configures = (folder / "configure").is_file() or _autotools(folder)
+    if configures and not makefile.lists_objects(folder):
+        yield _configured(folder, target)
     read = makefile.of_folder(folder)
     objects = makefile.lists_objects(folder)
     has_make = any((folder / name).is_file() for name in makefile.NAMES if name != "Kbuild")

@@ -114,9 +114,7 @@ class _Needs:
         """Add what the tree knows by that name, and all that needs; return whether it does."""
         if self._resolver is None:
             return False
-        plan = self._resolver.resolve(
-            name, ignore_commands=True, loaded=self._loaded.__contains__
-        )
+        plan = self._resolver.resolve(name, ignore_commands=True, loaded=self._loaded.__contains__)
         if not plan.targets:
             return False
         for step in _insertions(plan):

@@ -70,7 +70,7 @@ class _Trial:
         return finished
 
     def _try_one(self, file: str, built: Sequence[str], choice: Choice) -> list[str]:
-        """Try the module in ``file`` (empty: the one named) in a kernel that nothing else was in."""
+        """Try the module in ``file`` (empty: the one named) in a kernel of its own."""
         self._procedure = self.request.procedure
         with self._open(choice) as kernel:
             siblings = {normalize(Path(other).stem): other for other in built if other}
