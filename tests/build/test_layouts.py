@@ -116,8 +116,8 @@ LAYOUTS: dict[str, tuple[dict[str, str], str, str]] = {
         {
             "b/upper.c": DRIVER.format(head="int lower(void);", body="lower();"),
             "b/Kbuild": "obj-m := upper.o\n",
-            "a/lower.c": "#include <linux/module.h>\nint lower(void);\nint lower(void) { return 1; }"
-            '\nEXPORT_SYMBOL_GPL(lower);\nMODULE_LICENSE("GPL");\n',
+            "a/lower.c": "#include <linux/module.h>\nint lower(void);\nint lower(void)"
+            ' { return 1; }\nEXPORT_SYMBOL_GPL(lower);\nMODULE_LICENSE("GPL");\n',
             "a/Kbuild": "obj-m := lower.o\n",
         },
         ".",

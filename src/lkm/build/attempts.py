@@ -54,7 +54,7 @@ class BuildAttempts:
             way = dkms_way.find(self.folder, self.target, self.place.dkms_tree)
             if way is not None and not (self.is_in_place and _changes_source(way)):
                 yield way
-        yield from ways.find(self.folder, self.target, bare=not self.is_in_place)
+        yield from ways.find(self.folder, self.target, "" if self.is_in_place else self.source.name)
 
 
 def _changes_source(way: Way) -> bool:

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,13 +95,13 @@ def build(
     place = _place(tree, target, options)
     with kept_builds.locked(place):
         found = _inputs(tree, place)
-        known = None if tree.links else kept_builds.kept(place, _key(place, tree, found, target))
+        known = kept_builds.kept(place, _key(place, tree, found, target))
         if known is not None:
             return Build(
                 known.modules, known.output, 0.0, known.way, known.folder / "compile_commands.json"
             )
         started = time.monotonic()
-        _copy(tree, found, place, target)
+        _copy(tree, place, target)
         return _build_copy(tree, place, target, options, started)
 
 
@@ -175,21 +175,29 @@ def _place(tree: SourceTree, target: BuildTarget, options: BuildOptions) -> Buil
 
 def _inputs(tree: SourceTree, place: BuildFolder) -> dict[str, os.stat_result]:
     if tree.given.is_dir():
-        return source_tree.files(tree)
-    inputs = {tree.given.name: tree.given.stat()}
-    for path in _included(place.tree):
+        inputs = source_tree.files(tree)
+        links = [place.tree / os.path.relpath(path, tree.root) for path in tree.links]
+    else:
+        inputs = {tree.given.name: tree.given.stat()}
+        links = [place.tree / attempts.HEADERS_OF]
+    for path in _included(place.tree, links):
         with contextlib.suppress(FileNotFoundError):
             inputs[os.path.relpath(path, tree.root)] = path.stat()
     return inputs
 
 
-def _included(folder: Path) -> list[Path]:
-    """Return the headers of a single file's own folder that the last build read."""
-    link = folder / attempts.HEADERS_OF
-    read: set[str] = set()
-    for command in folder.glob(".*.o.cmd"):
-        read.update(re.findall(re.escape(os.fspath(link)) + r"/[^\s\\)]+", command.read_text()))
-    return [Path(os.readlink(link)) / os.path.relpath(path, link) for path in sorted(read)]
+def _included(folder: Path, links: Sequence[Path]) -> list[Path]:
+    """Return the files behind links that the last build read."""
+    if not links:
+        return []
+    read: set[Path] = set()
+    for command in folder.rglob(".*.o.cmd"):
+        for word in re.findall(r"/[^\s\\)]+", command.read_text(errors="replace")):
+            path = Path(os.path.normpath(word))
+            for link in links:
+                if path == link or link in path.parents:
+                    read.add(Path(os.readlink(link)) / os.path.relpath(path, link))
+    return sorted(read)
 
 
 def _key(
@@ -204,9 +212,7 @@ def _key(
     return kept_builds.result_key(inputs)
 
 
-def _copy(
-    tree: SourceTree, found: Mapping[str, os.stat_result], place: BuildFolder, target: BuildTarget
-) -> None:
+def _copy(tree: SourceTree, place: BuildFolder, target: BuildTarget) -> None:
     copied = place.tree
     if tree.given.is_file():
         copied.mkdir(exist_ok=True)
@@ -220,6 +226,7 @@ def _copy(
         return
     # Begin anew when a file is gone, lest kbuild still find its copy or its object; and where
     # more than kbuild works on the copy, whose doings nobody can take back.
+    found = source_tree.files(tree)
     inside = copied / tree.place
     whole = any((inside / name).exists() for name in ("dkms.conf", "configure", "autogen.sh"))
     before = set(_copied_before(place))

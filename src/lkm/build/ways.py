@@ -45,11 +45,12 @@ class Way:
     is_last_word: bool = False
 
 
-def find(folder: Path, target: BuildTarget, *, bare: bool = True) -> Iterator[Way]:
+def find(folder: Path, target: BuildTarget, name: str = "") -> Iterator[Way]:
     """Yield the ways to build what is in ``folder``, the author's own first.
 
     What comes later is looked for only when it is asked for: files that the ways before it made
-    (a Makefile from ``configure``) count.
+    (a Makefile from ``configure``) count. ``name`` is what a module is
+    called whose parts are all of a folder's .c files; where it is empty no Kbuild is written.
     """
     configures = (folder / "configure").is_file() or _autotools(folder)
     if configures and not makefile.lists_objects(folder):
@@ -69,8 +70,8 @@ def find(folder: Path, target: BuildTarget, *, bare: bool = True) -> Iterator[Wa
         yield kbuild(folder, target)
     if not objects:
         yield from _subfolders(folder, target)
-    if read is None and bare:
-        yield from _bare(folder, target)
+    if read is None and name:
+        yield from _bare(folder, target, name)
 
 
 def kbuild(folder: Path, target: BuildTarget, *, is_last_word: bool = False) -> Way:
@@ -105,7 +106,7 @@ def _subfolders(folder: Path, target: BuildTarget) -> Iterator[Way]:
         yield Way("kbuild in its subfolders", folder, tuple(commands))
 
 
-def _bare(folder: Path, target: BuildTarget) -> Iterator[Way]:
+def _bare(folder: Path, target: BuildTarget, whole: str) -> Iterator[Way]:
     """Yield the way for a folder of .c files that nothing says how to build.
 
     Each that declares a module is one; the others are parts of it, when there is only one.
@@ -116,7 +117,7 @@ def _bare(folder: Path, target: BuildTarget) -> Iterator[Way]:
     if not sources:
         return
     if len(modules) == 1 and len(sources) > 1:
-        name = re.sub(r"\W", "_", folder.name)
+        name = re.sub(r"\W", "_", whole)
         name = f"{name}_module" if name in sources else name
         parts = " ".join(f"{part}.o" for part in sources)
         text = f"obj-m := {name}.o\n{name}-y := {parts}\n"
