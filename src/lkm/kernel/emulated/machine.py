@@ -13,7 +13,7 @@ from lkm.kernel.emulated.modprobe import ModprobeTask
 from lkm.kernel.emulated.session import Session
 from lkm.kernel.emulated.start.snapshot import Snapshot
 from lkm.kernel.emulated.system_calls import Number
-from lkm.kernel.requests import ModuleRequest, Provider
+from lkm.kernel.requests import ModuleRequest, Provider, RequestDesk
 from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
 
 if TYPE_CHECKING:
@@ -76,16 +76,21 @@ class EmulatedMachine(Syscalls):
     @property
     def requests(self) -> tuple[ModuleRequest, ...]:
         """The programs that the kernel executed (``/sbin/modprobe``), in order."""
-        return tuple(self._modprobe.requests)
+        return tuple(self.desk.requests)
 
     @property
     def dead(self) -> str:
         """Why the kernel will not go on; empty while it lives."""
         return self.session.dead
 
+    @property
+    def desk(self) -> RequestDesk:
+        """Where requests for modules are taken and answered, within limits."""
+        return self._modprobe.desk
+
     def answer_requests(self, provider: Provider | None) -> None:
         """Say who answers when the kernel asks for a module; ``None``: modprobe fails."""
-        self._modprobe.provider = provider
+        self.desk.provider = provider
 
     def rewind(self) -> None:
         """Go back to the state of the snapshot: nothing that was done since then has happened."""
