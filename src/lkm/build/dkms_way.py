@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lkm.build import dkms_conf
 from lkm.build.dkms_conf import Circumstances, DkmsConf
-from lkm.build.ways import BuildTarget, Way
+from lkm.build.ways import BuildTarget, Way, kernel_variables
 from lkm.errors import UnsupportedError
 
 _NO_FOLDER = "/nonexistent"
@@ -52,6 +52,7 @@ def find(folder: Path, target: BuildTarget, tree: Path) -> Way | None:
         "its dkms.conf",
         build,
         tuple(commands),
+        kernel_variables(folder, target),
         modules=tuple(module.built for module in conf.fitting),
         environment=_environment(name, version, target, tree),
     )

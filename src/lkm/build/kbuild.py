@@ -196,8 +196,9 @@ def _included(folder: Path, links: Sequence[Path]) -> list[Path]:
             path = Path(os.path.normpath(word))
             for link in links:
                 if path == link or link in path.parents:
-                    read.add(Path(os.readlink(link)) / os.path.relpath(path, link))
-    return sorted(read)
+                    target = Path(os.readlink(link))
+                    read.add(target if path == link else target / path.relative_to(link))
+    return sorted(path for path in read if path.is_file())
 
 
 def _key(

@@ -65,7 +65,7 @@ def find(folder: Path, target: BuildTarget, name: str = "") -> Iterator[Way]:
     if read is not None and not objects and not has_make:
         yield kbuild(folder, target)  # an includer of other files, perhaps
     if wrapped and read is not None:
-        yield _make(folder, read, target)
+        yield _make(folder, target)
     if author_first:
         yield kbuild(folder, target)
     if not objects:
@@ -80,12 +80,17 @@ def kbuild(folder: Path, target: BuildTarget, *, is_last_word: bool = False) -> 
     return Way("kbuild", folder, (command,), is_last_word=is_last_word)
 
 
-def _make(folder: Path, read: makefile.Makefile, target: BuildTarget) -> Way:
+def _make(folder: Path, target: BuildTarget) -> Way:
     """Return the way by the folder's own Makefile, told where the kernel is."""
+    return Way("its Makefile", folder, (("make",),), kernel_variables(folder, target))
+
+
+def kernel_variables(folder: Path, target: BuildTarget) -> tuple[str, ...]:
+    """Return the variables by which a folder's Makefiles are told where the kernel is."""
     below = [path for name in makefile.NAMES for path in sorted(folder.glob(f"*/{name}"))[:50]]
-    names = {*read.kernel_variables(), *makefile.read(below).kernel_variables()}
-    variables = tuple(f"{name}={target.headers}" for name in sorted(names))
-    return Way("its Makefile", folder, (("make",),), variables)
+    read = makefile.of_folder(folder)
+    names = {*(read.kernel_variables() if read else ()), *makefile.read(below).kernel_variables()}
+    return tuple(f"{name}={target.headers}" for name in sorted(names))
 
 
 def _subfolders(folder: Path, target: BuildTarget) -> Iterator[Way]:
@@ -140,12 +145,7 @@ def _configured(folder: Path, target: BuildTarget) -> Way:
         commands.append(("sh", own) if own else ("autoreconf", "-fi"))
     options = _options(script, target) if script.is_file() else []
     commands += [("sh", "./configure", *options), ("make",)]
-    read = makefile.of_folder(folder)
-    names = read.kernel_variables() if read else ()
-    return Way(
-        "its configure", folder, tuple(commands),
-        tuple(f"{name}={target.headers}" for name in names),
-    )  # fmt: skip
+    return Way("its configure", folder, tuple(commands), kernel_variables(folder, target))
 
 
 def _options(script: Path, target: BuildTarget) -> list[str]:

@@ -71,6 +71,7 @@ def _number(fail_alloc: str | None) -> int:
 @click.option("--lockdown", is_flag=True, help="Lock the kernel down, as Secure Boot does.")
 @click.option("--keep", is_flag=True, help="Do not unload it.")
 @click.option("--fetch", is_flag=True, help="Download the kernel and headers that are missing.")
+@click.option("--verbose", is_flag=True, help="Leave nothing out of what is told.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per event.")
 @click.pass_context
 def command(  # noqa: PLR0917 - one parameter an option
@@ -92,6 +93,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     lockdown: bool,
     keep: bool,
     fetch: bool,
+    verbose: bool,
     as_json: bool,
 ) -> int:
     """Load a module into a kernel of its own, tell everything that happens, unload it.
@@ -120,8 +122,11 @@ def command(  # noqa: PLR0917 - one parameter an option
         in_place=in_place,
         compile_commands=compile_commands,
     )
-    printer = JsonLines() if as_json else TextPrinter()
+    printer = JsonLines() if as_json else TextPrinter(verbose=verbose)
     try:
         return 1 if run(request, printer).problems else 0
+    except KeyboardInterrupt:
+        printer.interrupted()
+        raise
     finally:
         printer.close()

@@ -95,7 +95,8 @@ class Loaded:
 class Refused:
     """The kernel refused something: ``operation``, the errno's name and text, or the signal.
 
-    ``causes`` are what the kernel's own words mean, as far as they are known.
+    ``causes`` are what the kernel's own words mean, as far as they are known; ``advice`` says what
+    to do, commands among it.
     """
 
     operation: str
@@ -103,6 +104,7 @@ class Refused:
     error: str
     signal: int
     causes: tuple[str, ...]
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,12 +279,41 @@ class FailureTried:
     left: tuple[ObservedEntry, ...]
 
 
+class VerdictKind(StrEnum):
+    """How a trial ended, the worst last."""
+
+    GOOD = "good"
+    PROBLEM = "problem"
+    REFUSED = "refused"
+    DIED = "died"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialVerdict:
+    """The first thing a person is told of a trial.
+
+    ``cause`` and ``advice`` are empty, ``place`` is ``None``, where they are not known or where
+    all is well. ``further`` counts the problems besides the one in the headline.
+    """
+
+    kind: VerdictKind
+    headline: str
+    cause: str = ""
+    place: Place | None = None
+    advice: tuple[str, ...] = ()
+    further: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end: ``problems`` in words, none when all went well; ``seconds`` in all."""
+    """The end: ``problems`` in words, none when all went well; ``seconds`` in all.
+
+    ``verdict`` is what all that was told comes to, where it was a module that was tried.
+    """
 
     problems: tuple[str, ...]
     seconds: float
+    verdict: TrialVerdict | None = None
 
 
 Event = (

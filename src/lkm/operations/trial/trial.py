@@ -25,6 +25,7 @@ from lkm.operations.trial import events
 from lkm.operations.trial.request import TrialRequest, Watching
 from lkm.operations.trial.run import Run
 from lkm.operations.trial.subject import Wanted, find_modules
+from lkm.operations.trial.verdict import judge
 
 Emit = Callable[[events.Event], None]
 
@@ -65,7 +66,8 @@ class _Trial:
             found = self._try_one(file, subjects, choice)
             whose = f"{Path(file).stem}: " if len(subjects) > 1 else ""
             problems += [f"{whose}{problem}" for problem in found]
-        finished = events.Finished(tuple(problems), time.monotonic() - started)
+        seconds = time.monotonic() - started
+        finished = events.Finished(tuple(problems), seconds, judge(self.told, problems))
         self.emit(finished)
         return finished
 
