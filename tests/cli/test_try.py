@@ -29,7 +29,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     actions += ["--read", "num", "--write", "/dev/hello=two", "--read", "/dev/hello"]
     status, out, err = lkm(capsys, "try", EXAMPLES / "hello", "who=me and you", *actions)
     assert (status, err) == (0, "")
-    rows = [line.split(maxsplit=1) for line in out.splitlines()]
+    rows = [line.split(maxsplit=1) for line in out.splitlines() if line]
     acted = [f"{row[0]} {row[1]}" for row in rows if row[0] in ("write", "read", "set")]
     assert acted == [
         "write /dev/hello = 'one'",
@@ -82,7 +82,7 @@ def test_refusal(capsys: pytest.CaptureFixture[str]) -> None:
     assert "refused  loading hello.ko: EKEYREJECTED (Key was rejected by service)" in out
     first, cause, *_ = out.splitlines()
     assert first.startswith("refused: the kernel refuses loading hello.ko: EKEYREJECTED")
-    assert cause.strip() == "because  the module is not signed"
+    assert cause.strip().startswith("because  the module is not signed")
 
 
 def test_compile_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -127,8 +127,9 @@ def test_without_the_emulator_it_says_which_extra() -> None:
     assert "hello: loaded" in done.stdout
 
 
-@pytest.mark.parametrize("columns", [60, 80, 200])
-@pytest.mark.parametrize("plain", [{}, {"NO_COLOR": "1"}, {"TERM": "dumb"}])
+@pytest.mark.parametrize(
+    ("columns", "plain"), [(60, {}), (80, {"NO_COLOR": "1"}), (200, {"TERM": "dumb"})]
+)
 def test_lines_fit_the_terminal(columns: int, plain: dict[str, str]) -> None:
     command = [sys.executable, "-m", "lkm", "try", str(built("leak"))]
     environment = {"TERM": "xterm", **os.environ, **plain}
@@ -136,9 +137,10 @@ def test_lines_fit_the_terminal(columns: int, plain: dict[str, str]) -> None:
         environment.pop("NO_COLOR", None)
         environment["TERM"] = "xterm"
     out = in_terminal(command, columns, environment)
-    assert out.startswith("problem: leak leaks memory") or not plain
-    assert ("\x1b[" in re.sub(r"\r\x1b\[K[^\r\n]*", "", out)) == (not plain)
+    assert ("\x1b[1" in out) == (not plain)
+    assert "\x1b" not in out or plain != {"TERM": "dumb"}
     seen = re.sub(r"\x1b\[[0-9;]*[mK]", "", out)
     lines = [line.rpartition("\r")[2] for line in seen.replace("\r\n", "\n").splitlines()]
     assert max(map(len, lines)) <= columns
+    assert lines[0] == "problem: leak leaks memory"
     assert any("leak.c:" in line for line in lines)
