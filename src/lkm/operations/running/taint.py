@@ -38,7 +38,8 @@ _TELLING = {
     "R": r"[Ff]orced (?:module )?(?:unload|remov)|TAINT_FORCED_RMMOD",
     "M": r"Machine check|mce: \[Hardware Error\]",
     "B": r"BUG: Bad (?:page|rss)",
-    "D": r"Oops: |kernel BUG at|general protection fault|BUG: (?:kernel NULL|unable to handle)",
+    "D": r"Oops: |kernel BUG at|general protection fault|BUG: (?:kernel NULL|unable to handle)"
+    r"|: [0-9a-f]{4} \[#\d",
     "A": r"ACPI: .*(?:table override|Override \[)",
     "W": r"WARNING: CPU: |------------\[ cut here \]",
     "C": r"is from the staging directory",

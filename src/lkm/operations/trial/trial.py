@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lkm import files
 from lkm.build import kbuild
+from lkm.doctor import load_way
 from lkm.errors import NotFoundError, UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
@@ -155,7 +156,13 @@ class _Trial:
         procedure, machine = self._procedure, machine_of(kernel)
         instruments = Instruments(machine, wanted.image, self.request.watching, self.emit)
         running = Run(kernel, wanted, self.emit, choice.image, instruments)
+        way = None
+        if self.request.watching.stages:
+            tell = running.tell
+            way = machine.watch_way(load_way.POINTS, tell.stage, tell.logging)
         running.carry_out(procedure)
+        if way is not None:
+            way.end()
         made = len(instruments.allocations)
         if self.request.fail_each:
             return running.problems + failures.fail_each(
