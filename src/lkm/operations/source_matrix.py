@@ -158,8 +158,10 @@ def _on_cluster(
 def _cell(source: str, release: str, request: SourceMatrixRequest) -> SourceCell:
     started = time.monotonic()
     try:
-        cell = _built(source, release, request) if request.only_build else _tried(
-            source, release, request
+        cell = (
+            _built(source, release, request)
+            if request.only_build
+            else _tried(source, release, request)
         )
     except BuildError as error:
         cell = _not_built(error, release)

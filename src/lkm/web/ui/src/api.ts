@@ -75,6 +75,7 @@ export interface Built {
   module: string
   warnings: string
   seconds: number
+  way: string
 }
 
 /** A call of the module into the kernel; ``result`` is ``None`` where it has none. */
@@ -230,6 +231,7 @@ export interface Fetched {
 export interface Finished {
   problems: string[]
   seconds: number
+  verdict: TrialVerdict | null
 }
 
 /** A taint flag that is set: the loaded modules that carry it, the log lines that tell. */
@@ -723,6 +725,7 @@ export interface Refused {
   error: string
   signal: number
   causes: string[]
+  advice: string[]
 }
 
 /** Something registered with a part of the kernel: of what ``kind``, and its name there. */
@@ -981,11 +984,30 @@ export interface TreeModule {
   needs: number[]
 }
 
+/** The first thing a person is told of a trial. */
+export interface TrialVerdict {
+  kind: VerdictKind
+  headline: string
+  cause: string
+  place: Place | null
+  advice: string[]
+  further: number
+}
+
+/** One of several modules that were built is tried: number ``number`` of ``total``. */
+export interface TurnBegun {
+  module: string
+  number: number
+  total: number
+}
+
 /** The module is gone. */
 export interface Unloaded {
   module: string
   seconds: number
 }
+
+export type VerdictKind = 'died' | 'good' | 'problem' | 'refused'
 
 /** lkm's own verdict on ``what``, before any kernel is asked. */
 export interface Verified {
@@ -1022,6 +1044,7 @@ export type RunEvent = { at: number } & (
   | ({ event: 'progress' } & Progress)
   | ({ event: 'kernel-chosen' } & KernelChosen)
   | ({ event: 'built' } & Built)
+  | ({ event: 'turn-begun' } & TurnBegun)
   | ({ event: 'kernel-ready' } & KernelReady)
   | ({ event: 'dependency-loaded' } & DependencyLoaded)
   | ({ event: 'loaded' } & Loaded)
