@@ -105,7 +105,9 @@ def _failure(
             f"{source} builds no module",
             hint="its Kbuild or Makefile needs a line obj-m := NAME.o, or variables: --make VAR=m",
         )
-    way, result, said = (compiled or failed)[0]
+    by_author = [failure for failure in failed if failure[0].name == dkms_way.NAME]
+    way, result, said = (by_author or compiled or failed)[0]
+    compiled = [failure for failure in compiled if failure[0] is way]
     causes = compile_causes.causes(said, target.headers, target.source, target.release)
     what = "does not compile" if compiled else f"cannot be built by {way.name}"
     why = causes[0].sentence if causes else compiler_output.decisive_line(said)

@@ -15,6 +15,7 @@ from lkm.build.dkms_conf import Circumstances, DkmsConf
 from lkm.build.ways import BuildTarget, Way, kernel_variables
 from lkm.errors import UnsupportedError
 
+NAME = "its dkms.conf"
 _NO_FOLDER = "/nonexistent"
 
 
@@ -49,7 +50,7 @@ def find(folder: Path, target: BuildTarget, tree: Path) -> Way | None:
         commands.append(("sh", "-c", f"./{script.removeprefix('./')}"))
     commands.append(("bash", "-c", _with_jobs(conf.make, target.release)))
     return Way(
-        "its dkms.conf",
+        NAME,
         build,
         tuple(commands),
         kernel_variables(folder, target),

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from lkm.build import kbuild
 from lkm.errors import BuildError, LkmError, NotFoundError, missing_extra
-from lkm.kernels.choose import headers_of
+from lkm.kernels.choose import headers_of, is_bootable, plain_flavour
 from lkm.kernels.fetch import fetch_kernel
 from lkm.kernels.known import KnownKernel, find_kernel, known_kernels
 from lkm.operations.parallel import Progress
@@ -78,15 +78,16 @@ class SourceMatrixRequest:
 def kernels_for_source(
     names: Sequence[str], progress: Progress | None = None
 ) -> tuple[KnownKernel, ...]:
-    """Return the kernels of that name; ``all`` are those whose headers are here.
+    """Return the kernels of that name; ``all`` are those that are here, with headers or without.
 
     What is missing of a kernel that is named is fetched. Raises NotFoundError where there is none.
     """
     if "all" in names:
-        here = {k.release: k for k in known_kernels() if k.headers is not None}
-        if not here:
+        here = {k.release: k for k in known_kernels() if is_bootable(k) or k.headers is not None}
+        if not any(kernel.headers for kernel in here.values()):
             raise NotFoundError(
-                "no kernel here has its headers", hint="lkm kernels fetch amd64 --headers"
+                "no kernel here has its headers",
+                hint=f"lkm kernels fetch {plain_flavour()} --headers",
             )
         return tuple(here.values())
     return tuple(_with_headers(name, progress) for name in dict.fromkeys(names))

@@ -47,6 +47,7 @@ class _Trial:
         self.request = request
         self.told: list[events.Event] = []
         self._procedure = request.procedure
+        self._name = ""
         self._emit_to = emit
 
     def emit(self, event: events.Event) -> None:
@@ -68,7 +69,7 @@ class _Trial:
             whose = f"{Path(file).stem}: " if len(subjects) > 1 else ""
             problems += [f"{whose}{problem}" for problem in found]
         seconds = time.monotonic() - started
-        finished = events.Finished(tuple(problems), seconds, judge(self.told, problems))
+        finished = events.Finished(tuple(problems), seconds, judge(self.told, problems, self._name))
         self.emit(finished)
         return finished
 
@@ -79,6 +80,7 @@ class _Trial:
             siblings = {normalize(Path(other).stem): other for other in built if other}
             what = file or self.request.what
             wanted = find_modules(what, bool(file), choice.known, kernel, siblings)
+            self._name = wanted.image.name
             if len(built) > 1:
                 self._procedure = replace(self._procedure, parameters=self._its_own(wanted))
             return self._try(kernel, wanted, choice)

@@ -21,9 +21,12 @@ _ADVICE = {
 }
 
 
-def judge(told: Sequence[Event], problems: Sequence[str]) -> TrialVerdict:
-    """Return what the events of a trial come to; ``problems`` are those of its last event."""
-    turns = _turns(told)
+def judge(told: Sequence[Event], problems: Sequence[str], name: str) -> TrialVerdict:
+    """Return what the events of a trial come to.
+
+    ``problems`` are those of its last event, ``name`` the module's, of several the last one's.
+    """
+    turns = _turns(told, name)
     judged = [_judge_turn(name, turn) for name, turn in turns]
     bad = [verdict for verdict in judged if verdict.kind is not VerdictKind.GOOD]
     if not problems and not bad:
@@ -35,18 +38,18 @@ def judge(told: Sequence[Event], problems: Sequence[str]) -> TrialVerdict:
     return TrialVerdict(worst.kind, worst.headline, worst.cause, worst.place, worst.advice, further)
 
 
-def _turns(told: Sequence[Event]) -> list[tuple[str, list[Event]]]:
+def _turns(told: Sequence[Event], name: str) -> list[tuple[str, list[Event]]]:
     """Return the events of each module's own turn, by its name."""
     begins = [n for n, event in enumerate(told) if isinstance(event, events.TurnBegun)]
     if not begins:
-        return [(_name(told), list(told))]
+        return [(name or "the module", list(told))]
     ends = [*begins[1:], len(told)]
-    return [(_name(told[a:b]), list(told[a:b])) for a, b in zip(begins, ends, strict=True)]
-
-
-def _name(told: Sequence[Event]) -> str:
-    named = [e.module for e in told if isinstance(e, (events.Loaded, events.TurnBegun))]
-    return named[-1] if named else "the module"
+    turns = []
+    for begin, end in zip(begins, ends, strict=True):
+        first = told[begin]
+        assert isinstance(first, events.TurnBegun)
+        turns.append((first.module, list(told[begin:end])))
+    return turns
 
 
 def _good(turns: Sequence[tuple[str, list[Event]]]) -> str:
@@ -70,6 +73,14 @@ def _judge_turn(name: str, told: Sequence[Event]) -> TrialVerdict:
             found.append(_refused(name, event, phase))
         else:
             found += _problem(name, event)
+    faults = [
+        each
+        for event in told
+        if isinstance(event, events.Faulted)
+        for each in _problem(name, event)
+    ]
+    if faults and not any(isinstance(event, events.Died) for event in told):
+        return faults[0]  # what a crash, or a leak, came of
     worst = max(found, key=lambda verdict: _RANKS.index(verdict.kind), default=None)
     return worst or TrialVerdict(VerdictKind.GOOD, "")
 
