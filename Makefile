@@ -8,7 +8,7 @@ JOBS   ?= 2
 PAGE   := src/lkm/web/static/index.html
 PAGE_SOURCES := $(shell find src/lkm/web/ui -name node_modules -prune -o -type f -print)
 
-.PHONY: all fidelity page check format kernels kernels-bench kernels-full test test-full demo bench clean packages
+.PHONY: all quick fidelity page check format kernels kernels-bench kernels-full test test-full demo bench clean packages
 all: check test
 
 $(STAMP): pyproject.toml
@@ -38,6 +38,11 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# The tests that need no fetched kernel: for every small change, in under a minute.
+quick: $(STAMP)
+	tools/packages quick
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not full and not kernel' $(ARGS)
 
 # The page that `lkm web` serves, built with a Node from PyPI.
 page: $(PAGE)

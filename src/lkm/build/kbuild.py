@@ -44,7 +44,7 @@ class BuildOptions:
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What a build gave: the modules, what the compiler said (warnings), how long it took.
+    """The result of a build: the modules, the compiler's output (warnings), the time it took.
 
     ``modules`` are in the order in which they can be loaded. ``seconds`` is 0 when nothing had
     changed since a build before and none was needed. ``way`` says by what it was built (kbuild,

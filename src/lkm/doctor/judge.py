@@ -16,7 +16,7 @@ from lkm.module.image import ModuleImage
 
 
 class Verdict(enum.Enum):
-    """What will become of the load, as far as it can be known without running the module."""
+    """The outcome of a load, as far as it can be known without running the module."""
 
     LOADS = "loads"
     REFUSED = "refused"
@@ -24,7 +24,7 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was judged, the verdict, and why.
+    """A judged module: the verdict and the findings it rests on.
 
     ``errno`` and ``message`` are those of ``decisive``, the finding the kernel would answer with.
     ``findings`` are all, the decisive one first; ``passed`` the gates that had nothing to say;

@@ -114,7 +114,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     verbose: bool,
     as_json: bool,
 ) -> int:
-    """Load a module into a kernel of its own, tell everything that happens, unload it.
+    """Load a module into a kernel of its own, report everything that happens, unload it.
 
     The module is a file, a name in the kernel's module tree, or source that is built first. The
     kernel is a distribution's, unmodified, in an emulator or a virtual machine: no root is needed,

@@ -1,4 +1,4 @@
-"""What ``lkm try`` has to tell, in the order in which it happens: one value an event."""
+"""The events of ``lkm try``, in the order in which they happen: one value an event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Address = Annotated[int, "hexadecimal"]
 
 
 class Phase(StrEnum):
-    """What was going on when a log line was written."""
+    """The phase of a trial in which a log line was written."""
 
     DEPENDENCIES = "dependencies"
     LOAD = "load"
@@ -257,7 +257,7 @@ class Tainted:
 
 @dataclass(frozen=True, slots=True)
 class Appeared:
-    """What the load made: paths of /sys, /proc, /dev, and registrations."""
+    """The paths of /sys, /proc, /dev and the registrations that the load made."""
 
     entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
@@ -283,7 +283,7 @@ class Unloaded:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """What the module should have taken with it; nothing, if it did."""
+    """The paths and registrations that outlive the module; none, if it cleaned up."""
 
     entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
@@ -353,7 +353,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailureTried:
-    """What came of failing one allocation; ``error`` is what the load, if refused, gave."""
+    """The result of failing one allocation; ``error`` is the load's, where it was refused."""
 
     failed: Failed
     outcome: Outcome

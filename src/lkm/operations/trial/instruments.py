@@ -1,4 +1,4 @@
-"""What only the emulated machine can watch: allocations, wrong accesses, calls."""
+"""Watch a module in the emulated machine: its allocations, wrong accesses, calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def machine_of(kernel: Kernel) -> EmulatedMachine:
 
 
 class Instruments:
-    """Watches one load of a module in an emulated machine, and tells what it found."""
+    """Watches one load of a module in an emulated machine, and reports its findings."""
 
     def __init__(
         self,

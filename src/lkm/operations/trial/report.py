@@ -1,4 +1,4 @@
-"""Telling of a module in a kernel: its state, what it made, what the log says, what it left."""
+"""Turn observations of a module in a kernel into events and problems."""
 
 from __future__ import annotations
 

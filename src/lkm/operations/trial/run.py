@@ -1,4 +1,4 @@
-"""One run of a module in a kernel that is open: load, look, act, unload, look again."""
+"""One trial in an open kernel: load, observe, act, unload, observe again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _READ_LIMIT = 1 << 16
 
 
 class Run:
-    """What is done with one kernel; everything that happens goes to ``emit``."""
+    """One trial in one kernel; every event goes to ``emit``."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Run:
 
     @property
     def problems(self) -> list[str]:
-        """What went wrong, in words."""
+        """The problems found, in words."""
         return self.tell.problems
 
     def carry_out(self, procedure: Procedure) -> None:

@@ -1,4 +1,4 @@
-"""Try a module: load it in a kernel, tell everything that happened, unload it, say what it left.
+"""Try a module: load it in a kernel, report everything that happens, unload it, report leftovers.
 
 Nothing is printed: each thing is an event (:mod:`lkm.operations.trial.events`) given to ``emit`` as
 it happens.
