@@ -37,7 +37,7 @@ def test_a_module_loads_on_its_own_kernel_and_must_be_rebuilt_for_others() -> No
 def test_modules_asked_about_together_or_beside_each_other_count(tmp_path: Path) -> None:
     known = operation.kernels_named([RELEASE])
     importer, exporter = files("importer", "exporter")
-    away = shutil.copy(importer, tmp_path)
+    away = str(shutil.copy(importer, tmp_path))
     alone = operation.matrix([away], known)
     assert alone.rows[0].cells[0].finding == "unknown-symbol"
     together = operation.matrix([away, exporter], known)
