@@ -13,9 +13,9 @@ from enum import StrEnum
 
 from lkm.build import kbuild
 from lkm.errors import BuildError, LkmError, NotFoundError, missing_extra
-from lkm.kernels.choose import headers_of, is_bootable, plain_flavour
+from lkm.kernels.choose import find, headers_of, is_bootable, plain_flavour
 from lkm.kernels.fetch import fetch_kernel
-from lkm.kernels.known import KnownKernel, find_kernel, known_kernels
+from lkm.kernels.known import KnownKernel, known_kernels
 from lkm.operations.parallel import Progress
 from lkm.operations.trial import events
 from lkm.operations.trial.events import TrialVerdict, VerdictKind
@@ -95,8 +95,8 @@ def kernels_for_source(
 
 def _with_headers(name: str, progress: Progress | None) -> KnownKernel:
     try:
-        known = find_kernel(name)
-        if known.headers is not None:
+        known = find(name)
+        if known.headers is not None or known.place:
             return known
         name = known.release
     except NotFoundError:
@@ -117,7 +117,7 @@ def source_matrix(
     With ``scheduler``, the address of a dask.distributed scheduler, its workers do: they need the
     source and the kernels under the same paths.
     """
-    jobs = [(os.path.abspath(source), k.release) for source in sources for k in known]
+    jobs = [(os.path.abspath(source), k.name) for source in sources for k in known]
     done = _on_cluster(jobs, request, scheduler) if scheduler else _here(jobs, request)
     cells = []
     for number, cell in enumerate(done, 1):

@@ -59,7 +59,7 @@ def _number(fail_alloc: str | None) -> int:
 @click.argument("what", metavar="FILE.ko|FILE.c|FOLDER|NAME")
 @click.argument("parameters", metavar="[PARAM=VALUE]...", nargs=-1)
 @click.option("--kernel", metavar="KERNEL", default="emulated", show_default=True,
-              help="emulated[:RELEASE], vm[:RELEASE] or live.")  # fmt: skip
+              help="emulated[:RELEASE|PATH], vm[:RELEASE|PATH] or live.")  # fmt: skip
 @click.option("--set", "set_", cls=_InOrder, multiple=True, metavar="PARAM=VALUE",
               help="Set a parameter while it is loaded.")  # fmt: skip
 @click.option("--read", cls=_InOrder, multiple=True, metavar="PATH|PARAM",

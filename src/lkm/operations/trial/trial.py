@@ -107,7 +107,7 @@ class _Trial:
         request = self.request
         if not is_source(request.what):
             return (request.what if _is_file(request.what) else "",)
-        release = choice.known.release if choice.known else os.uname().release
+        release = choice.known.name if choice.known else os.uname().release
         self.progress(f"building {request.what}", 0, 0)
         options = kbuild.BuildOptions(request.make, request.in_place)
         built = kbuild.build(request.what, headers_of(release), options)

@@ -34,7 +34,7 @@ export interface Answered {
   predicted: Expected
 }
 
-/** What the load made: paths of /sys, /proc, /dev, and registrations. */
+/** The paths of /sys, /proc, /dev and the registrations that the load made. */
 export interface Appeared {
   entries: ObservedEntry[]
   registrations: Registration[]
@@ -193,7 +193,7 @@ export interface Failed {
   place: Place
 }
 
-/** What came of failing one allocation; ``error`` is what the load, if refused, gave. */
+/** The result of failing one allocation; ``error`` is the load's, where it was refused. */
 export interface FailureTried {
   failed: Failed
   outcome: Outcome
@@ -349,7 +349,7 @@ export interface Leaked {
   place: Place
 }
 
-/** What the module should have taken with it; nothing, if it did. */
+/** The paths and registrations that outlive the module; none, if it cleaned up. */
 export interface LeftBehind {
   entries: ObservedEntry[]
   registrations: Registration[]
