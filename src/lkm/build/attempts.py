@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lkm.build import build_commands, compile_causes, compiler_output, dkms_way, ways
 from lkm.build.kept_builds import BuildFolder
-from lkm.build.ways import BuildTarget, Way
+from lkm.build.ways import BuildTarget, BuildWay
 from lkm.errors import BuildError, FormatError, UsageError
 from lkm.module.image import ModuleImage
 
@@ -48,7 +48,7 @@ class BuildAttempts:
         """Whether the source's own folder is built in."""
         return self.source == self.folder
 
-    def ways(self) -> Iterator[Way]:
+    def ways(self) -> Iterator[BuildWay]:
         """Yield the ways to build it, the author's own first."""
         if "DKMS=no" not in self.variables:
             way = dkms_way.find(self.folder, self.target, self.place.dkms_tree)
@@ -57,7 +57,7 @@ class BuildAttempts:
         yield from ways.find(self.folder, self.target, "" if self.is_in_place else self.source.name)
 
 
-def _changes_source(way: Way) -> bool:
+def _changes_source(way: BuildWay) -> bool:
     return any(command[0] == "patch" for command in way.commands)
 
 
@@ -72,7 +72,7 @@ class BuildResult:
 
 def build_by_ways(attempts: BuildAttempts) -> BuildResult:
     """Try the ways in turn until one gives modules for the kernel that is meant."""
-    failures: list[tuple[Way, build_commands.CommandResult, str]] = []
+    failures: list[tuple[BuildWay, build_commands.CommandResult, str]] = []
     for way in attempts.ways():
         _remove_products(attempts)
         target, place = attempts.target, attempts.place
@@ -94,7 +94,7 @@ def build_by_ways(attempts: BuildAttempts) -> BuildResult:
 
 
 def _failure(
-    attempts: BuildAttempts, failures: Sequence[tuple[Way, build_commands.CommandResult, str]]
+    attempts: BuildAttempts, failures: Sequence[tuple[BuildWay, build_commands.CommandResult, str]]
 ) -> BuildError | UsageError:
     """Return the error for ways none of which gave a module: of the one that came furthest."""
     source, target = attempts.source, attempts.target
@@ -132,7 +132,7 @@ def _remove_products(attempts: BuildAttempts) -> None:
             path.unlink(missing_ok=True)
 
 
-def _modules(folder: Path, way: Way, release: str) -> tuple[tuple[Path, ...], str]:
+def _modules(folder: Path, way: BuildWay, release: str) -> tuple[tuple[Path, ...], str]:
     """Return what was built for ``release``, each name once, in an order of loading; and, where
     nothing was, the release of what was built for another."""
     found: dict[str, Path] = {}

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lkm.build.ways import BuildTarget, Way
+from lkm.build.ways import BuildTarget, BuildWay
 from lkm.errors import ToolError
 
 # Not those of a make that lkm itself is run by, nor what dkms too takes out.
@@ -36,7 +36,9 @@ class CommandResult:
     output: str
 
 
-def run(way: Way, target: BuildTarget, variables: tuple[str, ...], programs: Path) -> CommandResult:
+def run(
+    way: BuildWay, target: BuildTarget, variables: tuple[str, ...], programs: Path
+) -> CommandResult:
     """Run a way's commands, until one fails.
 
     ``variables`` (NAME=VALUE) are given to every make; ``programs`` is a folder of our own that

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from lkm.build import dkms_conf
 from lkm.build.dkms_conf import Circumstances, DkmsConf
-from lkm.build.ways import BuildTarget, Way, kernel_variables
+from lkm.build.ways import BuildTarget, BuildWay, kernel_variables
 from lkm.errors import UnsupportedError
 
 NAME = "its dkms.conf"
 _NO_FOLDER = "/nonexistent"
 
 
-def find(folder: Path, target: BuildTarget, tree: Path) -> Way | None:
+def find(folder: Path, target: BuildTarget, tree: Path) -> BuildWay | None:
     """Return the way that ``folder``'s dkms.conf gives; ``None`` where it has none that is usable.
 
     ``tree`` is made into what dkms calls its tree: ``NAME/VERSION/build`` there leads to
@@ -49,7 +49,7 @@ def find(folder: Path, target: BuildTarget, tree: Path) -> Way | None:
     if script := conf.scripts.get("pre_build"):
         commands.append(("sh", "-c", f"./{script.removeprefix('./')}"))
     commands.append(("bash", "-c", _with_jobs(conf.make, target.release)))
-    return Way(
+    return BuildWay(
         NAME,
         build,
         tuple(commands),

@@ -29,7 +29,7 @@ class BuildTarget:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class BuildWay:
     """One way to build: in ``folder``, by ``commands``, each a list of words for the shell or not.
 
     ``variables`` are given to every make; ``modules`` are the only ones that count, all if empty.
@@ -45,7 +45,7 @@ class Way:
     is_last_word: bool = False
 
 
-def find(folder: Path, target: BuildTarget, name: str = "") -> Iterator[Way]:
+def find(folder: Path, target: BuildTarget, name: str = "") -> Iterator[BuildWay]:
     """Yield the ways to build what is in ``folder``, the author's own first.
 
     What comes later is looked for only when it is asked for: files that the ways before it made
@@ -74,15 +74,15 @@ def find(folder: Path, target: BuildTarget, name: str = "") -> Iterator[Way]:
         yield from _bare(folder, target, name)
 
 
-def kbuild(folder: Path, target: BuildTarget, *, is_last_word: bool = False) -> Way:
+def kbuild(folder: Path, target: BuildTarget, *, is_last_word: bool = False) -> BuildWay:
     """Return the way of ``Documentation/kbuild/modules.rst``: ``make -C KERNEL M=FOLDER``."""
     command = ("make", "-C", os.fspath(target.headers), f"M={folder}", "modules")
-    return Way("kbuild", folder, (command,), is_last_word=is_last_word)
+    return BuildWay("kbuild", folder, (command,), is_last_word=is_last_word)
 
 
-def _make(folder: Path, target: BuildTarget) -> Way:
+def _make(folder: Path, target: BuildTarget) -> BuildWay:
     """Return the way by the folder's own Makefile, told where the kernel is."""
-    return Way("its Makefile", folder, (("make",),), kernel_variables(folder, target))
+    return BuildWay("its Makefile", folder, (("make",),), kernel_variables(folder, target))
 
 
 def kernel_variables(folder: Path, target: BuildTarget) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ def kernel_variables(folder: Path, target: BuildTarget) -> tuple[str, ...]:
     return tuple(f"{name}={target.headers}" for name in sorted(names))
 
 
-def _subfolders(folder: Path, target: BuildTarget) -> Iterator[Way]:
+def _subfolders(folder: Path, target: BuildTarget) -> Iterator[BuildWay]:
     """Yield one way that builds all folders below in which kbuild finds something.
 
     They are built one after the other, each told what those before it export.
@@ -108,10 +108,10 @@ def _subfolders(folder: Path, target: BuildTarget) -> Iterator[Way]:
         commands.append((*command, "modules"))
         symbols.append(f"{path}/Module.symvers")
     if commands:
-        yield Way("kbuild in its subfolders", folder, tuple(commands))
+        yield BuildWay("kbuild in its subfolders", folder, tuple(commands))
 
 
-def _bare(folder: Path, target: BuildTarget, whole: str) -> Iterator[Way]:
+def _bare(folder: Path, target: BuildTarget, whole: str) -> Iterator[BuildWay]:
     """Yield the way for a folder of .c files that nothing says how to build.
 
     Each that declares a module is one; the others are parts of it, when there is only one.
@@ -136,7 +136,7 @@ def _autotools(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("configure.ac", "configure.in", "autogen.sh"))
 
 
-def _configured(folder: Path, target: BuildTarget) -> Way:
+def _configured(folder: Path, target: BuildTarget) -> BuildWay:
     """Return the way by ``configure``, told where the kernel is by the options that it has."""
     commands: list[tuple[str, ...]] = []
     script = folder / "configure"
@@ -145,7 +145,7 @@ def _configured(folder: Path, target: BuildTarget) -> Way:
         commands.append(("sh", own) if own else ("autoreconf", "-fi"))
     options = _options(script, target) if script.is_file() else []
     commands += [("sh", "./configure", *options), ("make",)]
-    return Way("its configure", folder, tuple(commands), kernel_variables(folder, target))
+    return BuildWay("its configure", folder, tuple(commands), kernel_variables(folder, target))
 
 
 def _options(script: Path, target: BuildTarget) -> list[str]:

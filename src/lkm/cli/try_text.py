@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lkm.cli import text
 from lkm.cli.output import ProgressLine
+from lkm.cli.text import inert, printable
 from lkm.operations.trial import encoding, events
 from lkm.operations.trial.events import Outcome
 from lkm.operations.trial.observation import ObservedEntry, Registration
@@ -26,7 +27,7 @@ class JsonLines:
         if isinstance(event, events.Progress):
             return
         document = {"schema": "lkm.try/1", **encoding.document(event)}
-        sys.stdout.write(encoding.encoded(document) + "\n")
+        sys.stdout.write(inert(encoding.encoded(document)) + "\n")
         sys.stdout.flush()
 
     def interrupted(self) -> None:
@@ -191,6 +192,7 @@ def _(event: events.KernelChosen) -> list[str]:
 @_lines.register
 def _(event: events.Built) -> list[str]:
     took = _seconds(event.seconds) if event.seconds else "nothing had changed"
+<<<<<<< HEAD
     name = os.path.basename(event.module)
     return [*event.warnings.splitlines(), _row("built", f"{name} by {event.way} ({took})")]
 
@@ -198,6 +200,9 @@ def _(event: events.Built) -> list[str]:
 @_lines.register
 def _(event: events.TurnBegun) -> list[str]:
     return ["", _row("module", f"{event.module} ({event.number} of {event.total})")]
+=======
+    return [*map(printable, event.warnings.splitlines()), _row("built", f"{event.module} ({took})")]
+>>>>>>> main
 
 
 @_lines.register
@@ -372,12 +377,19 @@ def _registrations(label: str, found: tuple[Registration, ...]) -> list[str]:
     return [_row(label, f"{each.kind} {each.name}") for each in found]
 
 
+<<<<<<< HEAD
 def _row(label: str, content: str) -> str:
     """Return a line; in a terminal its label is coloured and what is too long is wrapped."""
     indent = " " * (_LABEL + 2)
     lines = text.wrapped(text.printable(content), _LABEL + 2)
     head = text.coloured(f"{label:>{_LABEL}}", _COLOURS.get(label), bold=True)
     return "\n".join([f"{head}  {lines[0]}", *(f"{indent}{line}" for line in lines[1:])])
+=======
+def _row(label: str, text: str) -> str:
+    """Return a line; its label is coloured where the output is a terminal (else echo strips it)."""
+    coloured = click.style(f"{label:>10}", fg=_COLOURS.get(label), bold=True)
+    return f"{coloured}  " + printable(text, "\t")
+>>>>>>> main
 
 
 _LABEL = 10
