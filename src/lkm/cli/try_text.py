@@ -8,7 +8,7 @@ import re
 import sys
 from dataclasses import dataclass
 
-from lkm.cli import text
+from lkm.cli import terminal
 from lkm.cli.output import ProgressLine
 from lkm.cli.text import inert, printable
 from lkm.operations.trial import encoding, events
@@ -133,8 +133,9 @@ def _headline(finished: events.Finished) -> list[str]:
     if verdict is None:
         return [_row("problem", problem) for problem in finished.problems] or [_row("good", "")]
     kind = f"{verdict.kind}:"
-    first, *rest = text.wrapped(text.printable(verdict.headline), len(kind) + 1)
-    lines = [f"{text.coloured(kind, _COLOURS[verdict.kind])} {first}", *(f"  {r}" for r in rest)]
+    first, *rest = terminal.wrapped(printable(verdict.headline), len(kind) + 1)
+    head = terminal.coloured(kind, _COLOURS[verdict.kind])
+    lines = [f"{head} {first}", *(f"  {line}" for line in rest)]
     if verdict.cause:
         lines.append(_row("because", verdict.cause))
     if verdict.place is not None:
@@ -192,17 +193,14 @@ def _(event: events.KernelChosen) -> list[str]:
 @_lines.register
 def _(event: events.Built) -> list[str]:
     took = _seconds(event.seconds) if event.seconds else "nothing had changed"
-<<<<<<< HEAD
     name = os.path.basename(event.module)
-    return [*event.warnings.splitlines(), _row("built", f"{name} by {event.way} ({took})")]
+    warnings = map(printable, event.warnings.splitlines())
+    return [*warnings, _row("built", f"{name} by {event.way} ({took})")]
 
 
 @_lines.register
 def _(event: events.TurnBegun) -> list[str]:
     return ["", _row("module", f"{event.module} ({event.number} of {event.total})")]
-=======
-    return [*map(printable, event.warnings.splitlines()), _row("built", f"{event.module} ({took})")]
->>>>>>> main
 
 
 @_lines.register
@@ -365,7 +363,7 @@ def _where(label: str, place: Place) -> list[str]:
 
 def _source(place: Place) -> list[str]:
     line = f": {place.text}" if place.text else ""
-    where = text.shortened(place.line, _LABEL + 2)
+    where = terminal.shortened(place.line, _LABEL + 2)
     return [_row("", f"{where}{line}")] if place.line else []
 
 
@@ -377,19 +375,12 @@ def _registrations(label: str, found: tuple[Registration, ...]) -> list[str]:
     return [_row(label, f"{each.kind} {each.name}") for each in found]
 
 
-<<<<<<< HEAD
 def _row(label: str, content: str) -> str:
     """Return a line; in a terminal its label is coloured and what is too long is wrapped."""
     indent = " " * (_LABEL + 2)
-    lines = text.wrapped(text.printable(content), _LABEL + 2)
-    head = text.coloured(f"{label:>{_LABEL}}", _COLOURS.get(label), bold=True)
+    lines = terminal.wrapped(printable(content, "\t"), _LABEL + 2)
+    head = terminal.coloured(f"{label:>{_LABEL}}", _COLOURS.get(label), bold=True)
     return "\n".join([f"{head}  {lines[0]}", *(f"{indent}{line}" for line in lines[1:])])
-=======
-def _row(label: str, text: str) -> str:
-    """Return a line; its label is coloured where the output is a terminal (else echo strips it)."""
-    coloured = click.style(f"{label:>10}", fg=_COLOURS.get(label), bold=True)
-    return f"{coloured}  " + printable(text, "\t")
->>>>>>> main
 
 
 _LABEL = 10
