@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from lkm.build.dkms_shell import Answer, Values
+    from lkm.build.dkms_shell import ShellAnswer, Values
 
 SCRIPTS = ("POST_ADD", "POST_BUILD", "POST_INSTALL", "POST_REMOVE", "PRE_BUILD", "PRE_INSTALL")
 _PLACES = (
@@ -186,7 +186,7 @@ def read(
     ]
 
 
-def interpret(answer: Answer, circumstances: Circumstances) -> DkmsConf:
+def interpret(answer: ShellAnswer, circumstances: Circumstances) -> DkmsConf:
     """Return the meaning of what the files set."""
     values = answer.values
     errors: list[str] = []
@@ -300,7 +300,7 @@ def _switch(values: Values, name: str, errors: list[str]) -> bool:
     return value.lower() not in ("", "no")
 
 
-def _make_command(answer: Answer, circumstances: Circumstances) -> str:
+def _make_command(answer: ShellAnswer, circumstances: Circumstances) -> str:
     values = answer.values
     command = "" if _first(values, "MAKE_MATCH") else _first(values, "MAKE")
     matches = values.get("MAKE_MATCH", {})
@@ -313,7 +313,7 @@ def _make_command(answer: Answer, circumstances: Circumstances) -> str:
     return f"make -C {circumstances.kernel_source} M={build}"
 
 
-def _patches(answer: Answer) -> tuple[str, ...]:
+def _patches(answer: ShellAnswer) -> tuple[str, ...]:
     matches = answer.values.get("PATCH_MATCH", {})
     return tuple(
         patch
@@ -336,7 +336,7 @@ def _duplicates(modules: tuple[BuiltModule, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _deprecated(answer: Answer) -> tuple[tuple[str, str], ...]:
+def _deprecated(answer: ShellAnswer) -> tuple[tuple[str, str], ...]:
     harmless = ("true", "/bin/true", "/usr/bin/true")
     clean = _first(answer.values, "CLEAN") in harmless
     return tuple(note for note in answer.notes if note[0] != "CLEAN" or not clean)
@@ -374,7 +374,7 @@ def config_lines(path: str) -> frozenset[str]:
 class _Exclusive:
     """The BUILD_EXCLUSIVE directives: those of index 0 hold for all records."""
 
-    def __init__(self, answer: Answer, circumstances: Circumstances) -> None:
+    def __init__(self, answer: ShellAnswer, circumstances: Circumstances) -> None:
         self._values = {
             name: dict(answer.values.get(f"BUILD_EXCLUSIVE_{name}", {})) for name in _EXCLUSIVE
         }

@@ -96,7 +96,7 @@ class Job(Record):
     directives: tuple[str, ...] = ()
 
 
-class Answer(Record):
+class ShellAnswer(Record):
     """What a job's files set, and what they or the shell said on standard error.
 
     ``matches`` are the (array, index) whose expression matches, ``notes`` the (variable, file)
@@ -131,7 +131,7 @@ def read(
     matched: Mapping[str, str] | None = None,
     noted: Iterable[str] = (),
     extra: Mapping[str, str] | None = None,
-) -> list[Answer]:
+) -> list[ShellAnswer]:
     """Return what each job's files set of the variables ``names``.
 
     ``matched`` names arrays of regular expressions, each with the visible variable they are held
@@ -142,7 +142,7 @@ def read(
     pairs = " ".join(f"{name}:{subject}" for name, subject in (matched or {}).items())
     head = [_DRIVER, f"_names={quoted(wanted)}", f"_matched={quoted(pairs)}"]
     head.append(f"_noted={quoted(' '.join(noted))}")
-    answers: list[Answer] = []
+    answers: list[ShellAnswer] = []
     for start in range(0, len(jobs), _BATCH):
         answers += _read_batch(jobs[start : start + _BATCH], head, wanted, environment(extra))
     return answers
@@ -150,7 +150,7 @@ def read(
 
 def _read_batch(
     jobs: Sequence[Job], head: Sequence[str], names: str, env: dict[str, str]
-) -> list[Answer]:
+) -> list[ShellAnswer]:
     script = [*head]
     for job in jobs:
         script += ["(", f"unset {names}"]
@@ -169,7 +169,7 @@ def _read_batch(
     return [_answer(part, text) for part, text in zip(parts, said, strict=False)]
 
 
-def _answer(text: str, complaints: str) -> Answer:
+def _answer(text: str, complaints: str) -> ShellAnswer:
     values: Values = {}
     matches: set[tuple[str, int]] = set()
     notes: list[tuple[int, str, str]] = []
@@ -183,7 +183,7 @@ def _answer(text: str, complaints: str) -> Answer:
             notes.append((int(index), name[1:], value))
         else:
             values.setdefault(name, {})[int(index)] = value
-    return Answer(
+    return ShellAnswer(
         values, complaints, frozenset(matches), tuple((name, file) for _, name, file in notes)
     )
 

@@ -30,7 +30,7 @@ class Package(Record):
         return f"{self.module}/{self.version}"
 
 
-class Target(Record):
+class KernelTarget(Record):
     """A kernel release and an architecture."""
 
     kernel: str
@@ -48,7 +48,7 @@ class Entry(Record):
 
     package: Package
     state: str
-    target: Target | None = None
+    target: KernelTarget | None = None
 
 
 class DkmsTree(Record):
@@ -73,15 +73,15 @@ class DkmsTree(Record):
         """Return the source's own folder, ``/usr/src/M-V``."""
         return f"{self.source_tree}/{package.module}-{package.version}"
 
-    def built_folder(self, package: Package, target: Target) -> str:
+    def built_folder(self, package: Package, target: KernelTarget) -> str:
         """Return where the modules built for a kernel are."""
         return f"{self.package_folder(package)}/{target.kernel}/{target.arch}"
 
-    def active_link(self, module: str, target: Target) -> str:
+    def active_link(self, module: str, target: KernelTarget) -> str:
         """Return the link to the version installed for a kernel."""
         return f"{self.path}/{module}/kernel-{target.kernel}-{target.arch}"
 
-    def originals(self, module: str, target: Target) -> str:
+    def originals(self, module: str, target: KernelTarget) -> str:
         """Return where the modules that a package took the place of are kept."""
         return f"{self.path}/{module}/original_module/{target.kernel}/{target.arch}"
 
@@ -103,20 +103,20 @@ class DkmsTree(Record):
         source = self.source(package)
         return os.path.islink(source) and os.path.isdir(source)
 
-    def is_built(self, package: Package, target: Target) -> bool:
+    def is_built(self, package: Package, target: KernelTarget) -> bool:
         """Whether it is built for a kernel."""
         if not (package.module and package.version and target.kernel and target.arch):
             return False
         return os.path.isdir(f"{self.built_folder(package, target)}/module")
 
-    def is_active(self, package: Package, target: Target) -> bool:
+    def is_active(self, package: Package, target: KernelTarget) -> bool:
         """Whether the link of what is installed names it."""
         link = self.active_link(package.module, target)
         if not os.path.islink(link):
             return False
         return os.path.realpath(link) == os.path.realpath(self.built_folder(package, target))
 
-    def is_installed(self, package: Package, target: Target) -> bool:
+    def is_installed(self, package: Package, target: KernelTarget) -> bool:
         """Whether it is built and installed for a kernel."""
         return self.is_built(package, target) and self.is_active(package, target)
 
@@ -128,14 +128,14 @@ class DkmsTree(Record):
                 if not _is_link_name(found) and os.path.isdir(self.package_folder(package)):
                     yield package
 
-    def targets(self, package: Package, kernel: str = "", arch: str = "") -> Iterator[Target]:
+    def targets(self, package: Package, kernel: str = "", arch: str = "") -> Iterator[KernelTarget]:
         """Yield the kernels it is built for; names may be shell patterns, none means all."""
         folder = self.package_folder(package)
         for release in _children(folder, kernel):
             if not kernel and not _KERNEL.match(release):
                 continue
             for machine in _children(f"{folder}/{release}", arch):
-                target = Target(release, machine)
+                target = KernelTarget(release, machine)
                 if self.is_built(package, target):
                     yield target
 
@@ -154,7 +154,7 @@ class DkmsTree(Record):
                 if not targets:
                     yield Entry(package, "added")
 
-    def is_dependency_met(self, module: str, target: Target) -> bool:
+    def is_dependency_met(self, module: str, target: KernelTarget) -> bool:
         """Whether some version of ``module`` is installed for a kernel."""
         entries = self.status(module, "", target.kernel, target.arch)
         return any(entry.state == "installed" for entry in entries)

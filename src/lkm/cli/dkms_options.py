@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from types import MappingProxyType
 
-from lkm.build.dkms_tree import Target
+from lkm.build.dkms_tree import KernelTarget
 from lkm.cli.dkms_console import silence
 from lkm.cli.kmod_options import JSON, Option, Tool
 from lkm.operations.dkms import settings as dkms_settings
 from lkm.operations.dkms.reporting import DkmsFailure, warn
 from lkm.operations.dkms.run import KERNEL_HOOKS, VERBS
-from lkm.operations.dkms.settings import Settings
+from lkm.operations.dkms.settings import DkmsSettings
 from lkm.record import Record
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -126,7 +126,7 @@ class CommandLine(Record):
     """
 
     verb: str
-    settings: Settings
+    settings: DkmsSettings
     shows: str = ""
     switches: frozenset[str] = frozenset()
     values: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -210,14 +210,14 @@ class _Parser:
             self.version = version
 
     def _operand(self, word: str) -> None:
-        if word in VERBS:
+        if self.verb in OWN_VERBS:
+            self.words.append(word)
+        elif word in VERBS:
             if self.verb:
                 raise WrongUse(4, "Cannot specify more than one action.")
             self.verb = word
         elif word in OWN_VERBS and not self.verb:
             self.verb = word
-        elif self.verb in OWN_VERBS:
-            self.words.append(word)
         elif os.path.isfile(word) and word.endswith("dkms.conf"):
             self.source = word[: -len("dkms.conf")] + "./"
         elif os.path.isdir(word) and os.path.isfile(f"{word}/dkms.conf"):
@@ -270,7 +270,7 @@ def _check(parser: _Parser) -> None:
         )
 
 
-def _settings(parser: _Parser) -> Settings:
+def _settings(parser: _Parser) -> DkmsSettings:
     def last(name: str) -> str:
         return parser.values.get(name, [""])[-1]
 
@@ -281,7 +281,7 @@ def _settings(parser: _Parser) -> Settings:
     switches = parser.switches
     install_tree = last("installtree") or framework["install_tree"]
     given = parser.values["j"][-1] if "j" in parser.values else None
-    return Settings(
+    return DkmsSettings(
         dkms_tree=last("dkmstree") or framework["dkms_tree"],
         source_tree=last("sourcetree") or framework["source_tree"],
         install_tree=install_tree,
@@ -318,11 +318,11 @@ def _either(switches: set[str], framework: dict[str, str], name: str) -> bool:
     return name in switches or bool(framework.get(name))
 
 
-def _targets(parser: _Parser, distribution: str, install_tree: str) -> tuple[Target, ...]:
+def _targets(parser: _Parser, distribution: str, install_tree: str) -> tuple[KernelTarget, ...]:
     """Return the kernels named; for ``status`` what was not named stays open."""
     kernels, arches = parser.kernels, parser.arches
     if parser.verb == "status" and not kernels:
-        return (Target("", arches[0]),) if arches else ()
+        return (KernelTarget("", arches[0]),) if arches else ()
     is_open = parser.verb in KERNEL_HOOKS or "all" in parser.switches
     if not kernels and is_open:
         return ()
@@ -333,7 +333,7 @@ def _targets(parser: _Parser, distribution: str, install_tree: str) -> tuple[Tar
         given = arches or [_machine(distribution, install_tree, kernels[0])]
     if len(given) == 1:
         given = given * len(kernels)
-    return tuple(Target(kernel, arch) for kernel, arch in zip(kernels, given, strict=False))
+    return tuple(KernelTarget(kernel, arch) for kernel, arch in zip(kernels, given, strict=False))
 
 
 def _machine(distribution: str, install_tree: str, kernel: str) -> str:

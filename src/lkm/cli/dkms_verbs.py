@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape, quoteattr
 from lkm.cli.output import print_json
 from lkm.errors import UsageError
 from lkm.operations.dkms.lock import locked
-from lkm.operations.dkms.session import Session
+from lkm.operations.dkms.session import DkmsSession
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def _doctor(line: CommandLine, console: Console) -> int:
     from lkm.operations.dkms.examine import examine, installed_kernels
 
     line = _with_module(line)
-    session = Session(_without_default_kernel(line), console)
+    session = DkmsSession(_without_default_kernel(line), console)
     findings = examine(session)
     if "json" in line.switches:
         print_json("dkms-doctor", findings=[_as_dict(finding) for finding in findings])
@@ -75,7 +75,7 @@ def _sign(line: CommandLine, console: Console) -> int:
     from lkm.operations.dkms.resign import resign
 
     line = _with_module(line)
-    session = Session(_without_default_kernel(line), console)
+    session = DkmsSession(_without_default_kernel(line), console)
     with locked(line.settings.dkms_tree, console):
         signed = resign(session, again=line.verb == "resign")
     if "json" in line.switches:
@@ -89,7 +89,7 @@ def _repair(line: CommandLine, console: Console) -> int:
     from lkm.operations.dkms.repair import repair
 
     line = _with_module(line)
-    session = Session(line.settings, console)
+    session = DkmsSession(line.settings, console)
     with locked(line.settings.dkms_tree, console):
         done = repair(session, remove=line.settings.force)
     if "json" in line.switches:
@@ -135,7 +135,7 @@ def _configure(line: CommandLine, console: Console) -> int:
     line = _with_module(line)
     with locked(line.settings.dkms_tree, console):
         try:
-            return configure(Session(line.settings, console))
+            return configure(DkmsSession(line.settings, console))
         except DkmsFailure as failure:
             tell(console, failure)
             return failure.status
@@ -251,7 +251,7 @@ def status_json(line: CommandLine, console: Console) -> int:
     """Print the status as a document, with what is broken in it."""
     from lkm.operations.dkms.status import status
 
-    session = Session(line.settings, console)
+    session = DkmsSession(line.settings, console)
     entries = []
     for found in status(session):
         entry = found.entry
@@ -277,7 +277,7 @@ def watch_status(line: CommandLine, console: Console) -> int:
 
     shown: list[str] = []
     while True:
-        lines = [found.text for found in status(Session(line.settings, console))]
+        lines = [found.text for found in status(DkmsSession(line.settings, console))]
         if lines != shown:
             new = [text for text in lines if text not in shown]
             print("\n".join(new) if shown else "\n".join(lines), flush=True)

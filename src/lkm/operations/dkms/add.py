@@ -11,10 +11,10 @@ from lkm.operations.dkms.source import copy_source, first_target
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from lkm.operations.dkms.session import Session
+    from lkm.operations.dkms.session import DkmsSession
 
 
-def package_named(session: Session, verb: str) -> Package:
+def package_named(session: DkmsSession, verb: str) -> Package:
     """Return the package of the command line; raises ``DkmsFailure`` when none was named."""
     settings = session.settings
     if settings.module and settings.version:
@@ -28,7 +28,7 @@ def package_named(session: Session, verb: str) -> Package:
     )
 
 
-def add(session: Session) -> Package:
+def add(session: DkmsSession) -> Package:
     """Add what the command line names: a package, a folder with dkms.conf, an archive."""
     settings = session.settings
     if settings.module or settings.version:
@@ -44,7 +44,7 @@ def add(session: Session) -> Package:
     return add_package(session, package)
 
 
-def add_package(session: Session, package: Package) -> Package:
+def add_package(session: DkmsSession, package: Package) -> Package:
     """Link a package whose source is in the source tree."""
     tree, settings = session.tree, session.settings
     if settings.rpm_safe_upgrade:
@@ -84,14 +84,14 @@ def link_source(source: str, link: str, root: str) -> None:
     os.replace(temporary, link)
 
 
-def require_writable_tree(session: Session) -> None:
+def require_writable_tree(session: DkmsSession) -> None:
     """Raise ``DkmsFailure`` unless the DKMS tree is there and this user may write to it."""
     path = session.settings.dkms_tree
     if not os.access(path, os.W_OK):
         raise DkmsFailure(1, f"No write access to DKMS tree at {path}")
 
 
-def refuse_broken(session: Session, package: Package) -> None:
+def refuse_broken(session: DkmsSession, package: Package) -> None:
     """Raise ``DkmsFailure`` for a package whose source, or the link to it, is gone."""
     if session.tree.is_broken(package):
         raise DkmsFailure(
@@ -102,7 +102,7 @@ def refuse_broken(session: Session, package: Package) -> None:
         )
 
 
-def require_added(session: Session, package: Package) -> None:
+def require_added(session: DkmsSession, package: Package) -> None:
     """Raise ``DkmsFailure`` for a package that the tree does not know."""
     if not session.tree.is_added(package):
         raise DkmsFailure(

@@ -11,7 +11,7 @@ from lkm import files
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from lkm.build.dkms_tree import Package, Target
+    from lkm.build.dkms_tree import KernelTarget, Package
 
 _DECISIVE = (
     re.compile(r":\d+:(\d+:)? (fatal )?error: "),
@@ -25,7 +25,7 @@ _KEPT = 20
 """How many attempts of a package are kept."""
 
 
-def keep(package: Package, target: Target, log: str, status: int) -> None:
+def keep(package: Package, target: KernelTarget, log: str, status: int) -> None:
     """Keep a copy of a build's log; ``status`` is dkms's exit status. Never fails."""
     try:
         folder = files.cache_folder("dkms-logs", package.module)
@@ -44,7 +44,7 @@ def kept(module: str) -> list[str]:
     return [f"{folder}/{name}" for name in sorted(os.listdir(folder))]
 
 
-def last_failure(package: Package, target: Target) -> str:
+def last_failure(package: Package, target: KernelTarget) -> str:
     """Return the log of a package's last build for a kernel if that failed, else nothing."""
     middle = f"-{package.version}-{target.kernel}-{target.arch}-"
     mine = [path for path in kept(package.module) if middle in path]

@@ -17,14 +17,14 @@ from lkm.record import Record
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from lkm.build.dkms_tree import Package, Target
+    from lkm.build.dkms_tree import KernelTarget, Package
     from lkm.operations.dkms.reporting import Reporter
-    from lkm.operations.dkms.session import Session
+    from lkm.operations.dkms.session import DkmsSession
 
 EXCLUDED = 77
 
 
-class Wanted(Record):
+class WantedPackage(Record):
     """A package that is to be installed, and what it waits for."""
 
     package: Package
@@ -34,11 +34,11 @@ class Wanted(Record):
 class _Autoinstall:
     """One run for one kernel."""
 
-    def __init__(self, session: Session, target: Target) -> None:
+    def __init__(self, session: DkmsSession, target: KernelTarget) -> None:
         self._session = session
         self._target = target
         self._known: list[Package] = []
-        self._waiting: list[Wanted] = []
+        self._waiting: list[WantedPackage] = []
         self._missing_headers: DkmsFailure | None = None
         self.installed: list[str] = []
         self._skipped: list[str] = []
@@ -91,7 +91,7 @@ class _Autoinstall:
                 self._failed.append(f"{package.module}({failure.status})")
                 continue
             if conf.autoinstall:
-                self._waiting.append(Wanted(package, conf.build_depends))
+                self._waiting.append(WantedPackage(package, conf.build_depends))
 
     def _round(self) -> bool:
         """Try what no longer waits; return whether anything was installed or excluded."""
@@ -111,7 +111,7 @@ class _Autoinstall:
                 progress |= self._install(wanted.package, builders)
         return progress
 
-    def _unmet(self, wanted: Wanted) -> list[str]:
+    def _unmet(self, wanted: WantedPackage) -> list[str]:
         met = {*self.installed, *self._skipped}
         return [name for name in wanted.depends if name not in met]
 
@@ -173,7 +173,7 @@ class _Autoinstall:
 class _Builders:
     """Builds packages side by side; each build's words are kept until its turn comes."""
 
-    def __init__(self, session: Session, target: Target, packages: list[Package]) -> None:
+    def __init__(self, session: DkmsSession, target: KernelTarget, packages: list[Package]) -> None:
         jobs = session.settings.jobs
         limit = int(jobs) if jobs.isdigit() else len(os.sched_getaffinity(0))
         self._workers = min(limit, len(os.sched_getaffinity(0)), len(packages))
@@ -207,11 +207,11 @@ class _Builders:
             self._pool.shutdown(cancel_futures=True)
 
 
-def _build(session: Session, package: Package, target: Target) -> None:
+def _build(session: DkmsSession, package: Package, target: KernelTarget) -> None:
     build.build_unless_built(session, package, target)
 
 
-def autoinstall(session: Session, target: Target) -> bool:
+def autoinstall(session: DkmsSession, target: KernelTarget) -> bool:
     """Run autoinstall for a kernel; return whether anything was installed."""
     if os.path.isfile(f"{session.settings.etc}/no-autoinstall"):
         session.reporter.say("Automatic installation of modules has been disabled.")

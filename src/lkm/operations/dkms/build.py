@@ -11,9 +11,9 @@ import subprocess
 import tempfile
 import time
 
-from lkm.build import dkms_kernel
+from lkm.build import dkms_compilers, dkms_kernel
 from lkm.build.dkms_version import natural_key
-from lkm.operations.dkms import add, attempts, compilers, signing, steps
+from lkm.operations.dkms import add, attempts, signing, steps
 from lkm.operations.dkms.reporting import DkmsFailure, ScriptFailure, warn
 from lkm.operations.dkms.settings import COMPATIBLE
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lkm.build.dkms_conf import BuiltModule, DkmsConf
-    from lkm.build.dkms_tree import Package, Target
-    from lkm.operations.dkms.session import Session
-    from lkm.operations.dkms.settings import ModuleSigner
+    from lkm.build.dkms_tree import KernelTarget, Package
+    from lkm.operations.dkms.session import DkmsSession
+    from lkm.operations.dkms.settings import DkmsSigner
 
 _APPORT = "/usr/share/apport/apport"
 _APPORT_HOOK = "/usr/share/apport/package-hooks/dkms_packages.py"
@@ -36,7 +36,7 @@ _PACKER_OPTIONS = {
 }
 
 
-def build_unless_built(session: Session, package: Package | None, target: Target) -> None:
+def build_unless_built(session: DkmsSession, package: Package | None, target: KernelTarget) -> None:
     """Do what the verb ``build`` does for one kernel."""
     if package and session.tree.is_built(package, target):
         if not session.force:
@@ -49,7 +49,7 @@ def build_unless_built(session: Session, package: Package | None, target: Target
     build(session, package, target)
 
 
-def build(session: Session, package: Package | None, target: Target) -> Package:
+def build(session: DkmsSession, package: Package | None, target: KernelTarget) -> Package:
     """Build a package, added before if need be; return it. Raises ``DkmsFailure``."""
     if not target.kernel or not target.arch:
         raise DkmsFailure(16, "do_build: Empty $kernelver or $arch")
@@ -60,7 +60,7 @@ def build(session: Session, package: Package | None, target: Target) -> Package:
     return package
 
 
-def discard(session: Session, package: Package, target: Target) -> None:
+def discard(session: DkmsSession, package: Package, target: KernelTarget) -> None:
     """Remove what was built for a kernel."""
     folder = session.tree.built_folder(package, target)
     above = os.path.dirname(folder)
@@ -79,7 +79,7 @@ def _visible(folder: str) -> list[os.DirEntry[str]]:
         return []
 
 
-def prepare(session: Session, target: Target) -> ModuleSigner | None:
+def prepare(session: DkmsSession, target: KernelTarget) -> DkmsSigner | None:
     """Check a kernel's headers and prepare its signing, announced once; return the signer."""
     if session.prepared and session.prepared[0] == target:
         return session.prepared[1]
@@ -90,7 +90,7 @@ def prepare(session: Session, target: Target) -> ModuleSigner | None:
     return signer
 
 
-def require_headers(session: Session, target: Target) -> None:
+def require_headers(session: DkmsSession, target: KernelTarget) -> None:
     """Raise ``DkmsFailure`` where nothing can be built for a kernel."""
     if session.kernel(target).has_headers:
         return
@@ -107,7 +107,7 @@ def require_headers(session: Session, target: Target) -> None:
 class _Build:
     """One build of one package for one kernel."""
 
-    def __init__(self, session: Session, package: Package, target: Target) -> None:
+    def __init__(self, session: DkmsSession, package: Package, target: KernelTarget) -> None:
         self._session = session
         self._package = package
         self._target = target
@@ -120,7 +120,7 @@ class _Build:
         conf = self._checked_conf()
         signer = prepare(self._session, self._target)
         kernel = self._session.kernel(self._target)
-        chosen = compilers.compiler_variables(kernel)
+        chosen = dkms_compilers.compiler_variables(kernel)
         if conf.clang:
             chosen["LLVM"] = "1"
         env = steps.build_environment(self._session, chosen)
@@ -288,7 +288,7 @@ class _Build:
             self._session.reporter.run(command, "/", dict(os.environ))
         return DkmsFailure(status, *lines)
 
-    def _collect(self, conf: DkmsConf, signer: ModuleSigner | None, env: Mapping[str, str]) -> str:
+    def _collect(self, conf: DkmsConf, signer: DkmsSigner | None, env: Mapping[str, str]) -> str:
         """Finish each module and put all beside the place they are for; return that folder."""
         above = os.path.dirname(self._result)
         os.makedirs(above, exist_ok=True)
@@ -317,7 +317,7 @@ class _Build:
         self,
         module: BuiltModule,
         folder: str,
-        signer: ModuleSigner | None,
+        signer: DkmsSigner | None,
         env: Mapping[str, str],
     ) -> None:
         built = f"{self._folder}/{module.built}.ko"
@@ -348,7 +348,9 @@ class _Build:
         return ending if done.returncode == 0 else ""
 
 
-def note_depends(session: Session, conf: DkmsConf, package: Package, target: Target) -> None:
+def note_depends(
+    session: DkmsSession, conf: DkmsConf, package: Package, target: KernelTarget
+) -> None:
     """Keep which versions of its dependencies a package was built against."""
     for name in conf.build_depends:
         version = depend_version(session, name, target)
@@ -358,7 +360,7 @@ def note_depends(session: Session, conf: DkmsConf, package: Package, target: Tar
                 file.write(f"{version}\n")
 
 
-def depend_version(session: Session, name: str, target: Target) -> str:
+def depend_version(session: DkmsSession, name: str, target: KernelTarget) -> str:
     """Return the newest version of a dependency in the tree."""
     entries = session.tree.status(name, "", target.kernel, target.arch)
     versions = [entry.package.version for entry in entries]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from lkm.build.dkms_tree import Target
+from lkm.build.dkms_tree import KernelTarget
 from lkm.build.dkms_version import natural_key
 from lkm.operations.dkms import add, uninstall
 from lkm.operations.dkms.dependents import install_unless_installed
@@ -16,12 +16,12 @@ from lkm.operations.dkms.reporting import DkmsFailure, tell
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from lkm.build.dkms_tree import Package
-    from lkm.operations.dkms.session import Session
+    from lkm.operations.dkms.session import DkmsSession
 
 _EXCLUDED = 77
 
 
-def configure(session: Session) -> int:
+def configure(session: DkmsSession) -> int:
     """Add the package anew and install it for each kernel; return the first failure's status."""
     package = add.package_named(session, "configure")
     say = session.reporter.say
@@ -41,7 +41,7 @@ def configure(session: Session) -> int:
     return status
 
 
-def chosen_kernels(session: Session) -> list[Target]:
+def chosen_kernels(session: DkmsSession) -> list[KernelTarget]:
     """Return the running and the newest kernel; all where the running one has no modules here."""
     folder = session.settings.install_tree
     names = os.listdir(folder) if os.path.isdir(folder) else []
@@ -54,10 +54,10 @@ def chosen_kernels(session: Session) -> list[Target]:
         releases = list(dict.fromkeys([running, releases[-1]]))
     given = session.settings.targets
     machine = given[0].arch if given and given[0].arch else os.uname().machine
-    return [Target(release, machine) for release in releases]
+    return [KernelTarget(release, machine) for release in releases]
 
 
-def _install(session: Session, package: Package, target: Target) -> int:
+def _install(session: DkmsSession, package: Package, target: KernelTarget) -> int:
     say = session.reporter.say
     if not session.kernel(target).has_headers:
         say(f"Module build for kernel {target.kernel} was skipped since the")

@@ -13,11 +13,13 @@ from lkm.operations.dkms.uninstall import uninstall
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from lkm.build.dkms_conf import DkmsConf
-    from lkm.build.dkms_tree import Package, Target
-    from lkm.operations.dkms.session import Session
+    from lkm.build.dkms_tree import KernelTarget, Package
+    from lkm.operations.dkms.session import DkmsSession
 
 
-def install_unless_installed(session: Session, package: Package | None, target: Target) -> Package:
+def install_unless_installed(
+    session: DkmsSession, package: Package | None, target: KernelTarget
+) -> Package:
     """Do what the verb ``install`` does for one kernel; return the package."""
     if package and session.tree.is_installed(package, target):
         if not session.force:
@@ -31,14 +33,14 @@ def install_unless_installed(session: Session, package: Package | None, target: 
     return install(session, package, target)
 
 
-def install(session: Session, package: Package | None, target: Target) -> Package:
+def install(session: DkmsSession, package: Package | None, target: KernelTarget) -> Package:
     """Install a package, added and built before if need be, then rebuild what depends on it."""
     package = install_alone(session, package, target)
     rebuild_dependents(session, target)
     return package
 
 
-def rebuild_dependents(session: Session, target: Target) -> None:
+def rebuild_dependents(session: DkmsSession, target: KernelTarget) -> None:
     """Rebuild and install again what was built for ``target`` against older dependencies."""
     if session.force:
         return
@@ -59,7 +61,7 @@ def rebuild_dependents(session: Session, target: Target) -> None:
             tell(session.reporter, failure)
 
 
-def _outdated(session: Session, target: Target) -> list[Package]:
+def _outdated(session: DkmsSession, target: KernelTarget) -> list[Package]:
     found: dict[Package, DkmsConf] = {}
     entries = [
         entry.package
@@ -77,7 +79,9 @@ def _outdated(session: Session, target: Target) -> list[Package]:
     return sorted(outdated, key=lambda p: len(waiting.intersection(found[p].build_depends)))
 
 
-def _is_outdated(session: Session, package: Package, conf: DkmsConf, target: Target) -> bool:
+def _is_outdated(
+    session: DkmsSession, package: Package, conf: DkmsConf, target: KernelTarget
+) -> bool:
     for name in conf.build_depends:
         version = build.depend_version(session, name, target)
         if not version:

@@ -12,13 +12,13 @@ from lkm.operations.dkms import steps
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from lkm.build.dkms_tree import Target
-    from lkm.operations.dkms.session import Session
+    from lkm.build.dkms_tree import KernelTarget
+    from lkm.operations.dkms.session import DkmsSession
 
 _LEFT = ("alias", "dep", "devname", "softdep", "symbols", "weakdep")
 
 
-def run(session: Session, target: Target) -> int:
+def run(session: DkmsSession, target: KernelTarget) -> int:
     """Index a kernel's modules, announced as dkms does; return 0, or 1 where that failed."""
     if session.delayed_depmod is not None:
         session.delayed_depmod.add(target)
@@ -27,7 +27,7 @@ def run(session: Session, target: Target) -> int:
     return steps.call(session, lambda: _index(session, target), name, "Running depmod")
 
 
-def _index(session: Session, target: Target) -> int:
+def _index(session: DkmsSession, target: KernelTarget) -> int:
     settings = session.settings
     folder = f"{settings.install_tree}/{target.kernel}"
     if settings.no_depmod:

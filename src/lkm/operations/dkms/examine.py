@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 
-from lkm.build import dkms_kernel
-from lkm.build.dkms_tree import Target
+from lkm.build import dkms_compilers, dkms_kernel
+from lkm.build.dkms_tree import KernelTarget
 from lkm.errors import LkmError
 from lkm.module.image import ModuleImage
-from lkm.operations.dkms import attempts, compilers
+from lkm.operations.dkms import attempts
 from lkm.operations.dkms.reporting import DkmsFailure
 from lkm.operations.dkms.settings import read_signing
 from lkm.operations.dkms.status import DIFFERENT, MISSING, remarks
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lkm.build.dkms_conf import DkmsConf
     from lkm.build.dkms_kernel import KernelTree
     from lkm.build.dkms_tree import Package
-    from lkm.operations.dkms.session import Session
+    from lkm.operations.dkms.session import DkmsSession
     from lkm.signing.trust_state import TrustState
 
 _HEADERS = {
@@ -65,7 +65,7 @@ class _About(Record):
         return DkmsFinding(name, text, fix, self.package, self.kernel, note)
 
 
-def examine(session: Session) -> list[DkmsFinding]:
+def examine(session: DkmsSession) -> list[DkmsFinding]:
     """Return all findings, for every package (or the one named) and every kernel (or those)."""
     targets = list(session.settings.targets) or installed_kernels(session)
     found = [finding for target in targets for finding in _kernel_findings(session, target)]
@@ -79,15 +79,15 @@ def examine(session: Session) -> list[DkmsFinding]:
     return [*found, *_key_findings(session)]
 
 
-def installed_kernels(session: Session) -> list[Target]:
+def installed_kernels(session: DkmsSession) -> list[KernelTarget]:
     """Return the kernels that have modules of their own here."""
     folder = session.settings.install_tree
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     machine = os.uname().machine
-    return [Target(n, machine) for n in names if os.path.isdir(f"{folder}/{n}/kernel")]
+    return [KernelTarget(n, machine) for n in names if os.path.isdir(f"{folder}/{n}/kernel")]
 
 
-def _packages(session: Session) -> list[Package]:
+def _packages(session: DkmsSession) -> list[Package]:
     """Return the newest version of each package, and those that are broken or installed."""
     settings = session.settings
     return [
@@ -97,7 +97,7 @@ def _packages(session: Session) -> list[Package]:
     ]
 
 
-def _kernel_findings(session: Session, target: Target) -> Iterator[DkmsFinding]:
+def _kernel_findings(session: DkmsSession, target: KernelTarget) -> Iterator[DkmsFinding]:
     kernel = session.kernel(target)
     if not kernel.has_headers:
         command = _HEADERS.get(_family(session), "install the headers of {}")
@@ -109,7 +109,7 @@ def _kernel_findings(session: Session, target: Target) -> Iterator[DkmsFinding]:
         )
         return
     named = kernel.option("CONFIG_CC_VERSION_TEXT").partition(" ")[0]
-    if named and not compilers.is_here(named):
+    if named and not dkms_compilers.is_here(named):
         yield DkmsFinding(
             "no-compiler",
             f"it was compiled with {named}, which is not here",
@@ -120,12 +120,12 @@ def _kernel_findings(session: Session, target: Target) -> Iterator[DkmsFinding]:
         )
 
 
-def _family(session: Session) -> str:
+def _family(session: DkmsSession) -> str:
     name = session.settings.distribution
     return next((start for start in _HEADERS if name.startswith(start)), "")
 
 
-def _broken(session: Session, package: Package) -> DkmsFinding:
+def _broken(session: DkmsSession, package: Package) -> DkmsFinding:
     source = session.tree.source_folder(package)
     return DkmsFinding(
         "broken",
@@ -135,7 +135,9 @@ def _broken(session: Session, package: Package) -> DkmsFinding:
     )
 
 
-def _package_findings(session: Session, package: Package, target: Target) -> Iterator[DkmsFinding]:
+def _package_findings(
+    session: DkmsSession, package: Package, target: KernelTarget
+) -> Iterator[DkmsFinding]:
     about = _About(str(package), target.kernel)
     try:
         path = f"{session.tree.source(package)}/dkms.conf"
@@ -160,11 +162,13 @@ def _package_findings(session: Session, package: Package, target: Target) -> Ite
         yield about.finding(
             "excluded", "its BUILD_EXCLUSIVE directives leave this kernel out", note=True
         )
+    elif not session.kernel(target).has_headers:
+        return  # which is said of the kernel
     elif conf.autoinstall and _is_newest(session, package):
         yield _not_built(session, package, target, conf)
 
 
-def _is_newest(session: Session, package: Package) -> bool:
+def _is_newest(session: DkmsSession, package: Package) -> bool:
     from lkm.build.dkms_version import padded
 
     versions = [
@@ -173,13 +177,15 @@ def _is_newest(session: Session, package: Package) -> bool:
     return padded(package.version) >= max(map(padded, versions), default="")
 
 
-def _is_wanted(session: Session, package: Package, target: Target) -> bool:
+def _is_wanted(session: DkmsSession, package: Package, target: KernelTarget) -> bool:
     """Whether no version of the package is installed for the kernel."""
     others = session.tree.packages(package.module)
     return not any(session.tree.is_installed(other, target) for other in others)
 
 
-def _not_built(session: Session, package: Package, target: Target, conf: DkmsConf) -> DkmsFinding:
+def _not_built(
+    session: DkmsSession, package: Package, target: KernelTarget, conf: DkmsConf
+) -> DkmsFinding:
     about = _About(str(package), target.kernel)
     log = attempts.last_failure(package, target)
     if log:
@@ -195,7 +201,7 @@ def _not_built(session: Session, package: Package, target: Target, conf: DkmsCon
 
 
 def _built_findings(
-    session: Session, package: Package, target: Target, conf: DkmsConf
+    session: DkmsSession, package: Package, target: KernelTarget, conf: DkmsConf
 ) -> Iterator[DkmsFinding]:
     about = _About(str(package), target.kernel)
     again = f"dkms install {package} -k {target.kernel} --force"
@@ -220,7 +226,7 @@ def _built_findings(
 
 
 def _module_findings(
-    session: Session, path: str, kernel: KernelTree, about: _About, rebuild: str
+    session: DkmsSession, path: str, kernel: KernelTree, about: _About, rebuild: str
 ) -> Iterator[DkmsFinding]:
     name = os.path.basename(path)
     try:
@@ -278,7 +284,7 @@ def _index_findings(kernel: KernelTree, conf: DkmsConf, about: _About) -> Iterat
             yield about.finding("not-indexed", text, f"depmod {kernel.release}")
 
 
-def _leftovers(session: Session, package: Package) -> Iterator[DkmsFinding]:
+def _leftovers(session: DkmsSession, package: Package) -> Iterator[DkmsFinding]:
     for target in session.tree.targets(package):
         if not os.path.isdir(f"{session.settings.install_tree}/{target.kernel}"):
             yield DkmsFinding(
@@ -291,14 +297,14 @@ def _leftovers(session: Session, package: Package) -> Iterator[DkmsFinding]:
             )
 
 
-def _state(session: Session) -> TrustState:
+def _state(session: DkmsSession) -> TrustState:
     return trust_state.read(trust_state.directory_reader(session.settings.root or "/"))
 
 
-def _key_findings(session: Session) -> Iterator[DkmsFinding]:
+def _key_findings(session: DkmsSession) -> Iterator[DkmsFinding]:
     """Say whether the machine will take what the key in use signs."""
     settings = session.settings
-    target = Target(os.uname().release, os.uname().machine)
+    target = KernelTarget(os.uname().release, os.uname().machine)
     values = read_signing(settings.root, settings.framework, target)
     tree = settings.dkms_tree
     path = values.get("mok_certificate") or f"{tree}/mok.pub"

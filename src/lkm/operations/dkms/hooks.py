@@ -73,9 +73,9 @@ _PACMAN_INSTALL = f"""{MARK}
 Operation = Install
 Operation = Upgrade
 Type = Path
-Target = usr/lib/modules/*/vmlinuz
-Target = usr/lib/modules/*/build/include/
-Target = usr/src/*/dkms.conf
+KernelTarget = usr/lib/modules/*/vmlinuz
+KernelTarget = usr/lib/modules/*/build/include/
+KernelTarget = usr/src/*/dkms.conf
 
 [Action]
 Description = Building DKMS packages...
@@ -89,7 +89,7 @@ _PACMAN_REMOVE = f"""{MARK}
 Operation = Remove
 Operation = Upgrade
 Type = Path
-Target = usr/lib/modules/*/vmlinuz
+KernelTarget = usr/lib/modules/*/vmlinuz
 
 [Action]
 Description = Removing the modules of DKMS packages...

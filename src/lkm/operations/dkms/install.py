@@ -19,14 +19,14 @@ from lkm.operations.dkms.transaction import Placed, Transaction
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from lkm.build.dkms_conf import BuiltModule, DkmsConf
-    from lkm.build.dkms_tree import Package, Target
-    from lkm.operations.dkms.session import Session
+    from lkm.build.dkms_tree import KernelTarget, Package
+    from lkm.operations.dkms.session import DkmsSession
 
 _FORCED = "/usr/share/dkms/modules_to_force_install"
 _VERSION_OVERRIDE = "_version-override"
 
 
-def install_alone(session: Session, package: Package | None, target: Target) -> Package:
+def install_alone(session: DkmsSession, package: Package | None, target: KernelTarget) -> Package:
     """Install a package, added and built before if need be; return it."""
     if not target.kernel or not target.arch:
         raise DkmsFailure(16, "do_install: Empty $kernelver or $arch")
@@ -39,7 +39,7 @@ def install_alone(session: Session, package: Package | None, target: Target) -> 
     return package
 
 
-def _apply_forced_list(session: Session, module: str) -> None:
+def _apply_forced_list(session: DkmsSession, module: str) -> None:
     try:
         names = sorted(os.listdir(_FORCED))
     except OSError:
@@ -65,7 +65,7 @@ def _apply_forced_list(session: Session, module: str) -> None:
 class _Installation:
     """One installation of one package for one kernel."""
 
-    def __init__(self, session: Session, package: Package, target: Target) -> None:
+    def __init__(self, session: DkmsSession, package: Package, target: KernelTarget) -> None:
         self._session = session
         self._package = package
         self._target = target

@@ -12,21 +12,21 @@ from lkm.operations.dkms.reporting import DkmsFailure, tell
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from lkm.build.dkms_tree import Target
-    from lkm.operations.dkms.session import Session
+    from lkm.build.dkms_tree import KernelTarget
+    from lkm.operations.dkms.session import DkmsSession
 
 
-def kernel_preinst(session: Session, target: Target) -> None:
+def kernel_preinst(session: DkmsSession, target: KernelTarget) -> None:
     """Unbuild what a reinstalled kernel will get anew: the packages with AUTOINSTALL."""
     _unbuild_all(session, target, "kernel_preinst")
 
 
-def kernel_prerm(session: Session, target: Target) -> None:
+def kernel_prerm(session: DkmsSession, target: KernelTarget) -> None:
     """Unbuild all packages of a kernel that goes."""
     _unbuild_all(session, target, "kernel_prerm")
 
 
-def _unbuild_all(session: Session, target: Target, verb: str) -> None:
+def _unbuild_all(session: DkmsSession, target: KernelTarget, verb: str) -> None:
     reporter = session.reporter
     goes = verb == "kernel_prerm"
     failed = []

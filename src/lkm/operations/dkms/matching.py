@@ -13,11 +13,11 @@ from lkm.operations.dkms.reporting import DkmsFailure, tell
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from lkm.build.dkms_tree import Target
-    from lkm.operations.dkms.session import Session
+    from lkm.build.dkms_tree import KernelTarget
+    from lkm.operations.dkms.session import DkmsSession
 
 
-def match(session: Session, target: Target) -> int:
+def match(session: DkmsSession, target: KernelTarget) -> int:
     """Install for ``target`` what the template kernel has; return the last failure's status."""
     settings, say = session.settings, session.reporter.say
     template = settings.template_kernel

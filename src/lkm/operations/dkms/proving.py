@@ -10,19 +10,19 @@ import os
 import tempfile
 from pathlib import Path
 
-from lkm.build.dkms_tree import Package, Target
+from lkm.build.dkms_tree import KernelTarget, Package
 from lkm.errors import KernelError, LkmError, NotFoundError, UsageError
 from lkm.kernels.known import KnownKernel, known_kernels
 from lkm.operations.dkms import add, attempts, build
 from lkm.operations.dkms.reporting import DkmsFailure, Recorder
-from lkm.operations.dkms.session import Session
+from lkm.operations.dkms.session import DkmsSession
 from lkm.record import Record
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from lkm.operations.dkms.settings import Settings
+    from lkm.operations.dkms.settings import DkmsSettings
 
 _EXCLUDED = 77
 
@@ -68,7 +68,7 @@ def kernels_named(names: Sequence[str]) -> list[KnownKernel]:
 
 
 def prove(
-    settings: Settings,
+    settings: DkmsSettings,
     folder: str,
     kernels: Sequence[KnownKernel],
     *,
@@ -83,7 +83,7 @@ def prove(
         yield _prove_one(settings, folder, kernel, load=load)
 
 
-def _prove_one(settings: Settings, folder: str, kernel: KnownKernel, *, load: bool) -> Proof:
+def _prove_one(settings: DkmsSettings, folder: str, kernel: KnownKernel, *, load: bool) -> Proof:
     if kernel.headers is None:
         hint = f"lkm kernels fetch {kernel.release} --headers"
         return Proof(folder, kernel.release, "no headers", hint)
@@ -91,8 +91,8 @@ def _prove_one(settings: Settings, folder: str, kernel: KnownKernel, *, load: bo
         for name in ("tree", "source", "modules", f"modules/{kernel.release}"):
             os.mkdir(f"{place}/{name}")
         recorder = Recorder()
-        target = Target(kernel.release, os.uname().machine)
-        session = Session(
+        target = KernelTarget(kernel.release, os.uname().machine)
+        session = DkmsSession(
             settings.replaced(
                 dkms_tree=f"{place}/tree",
                 source_tree=f"{place}/source",
@@ -111,9 +111,9 @@ def _prove_one(settings: Settings, folder: str, kernel: KnownKernel, *, load: bo
 
 
 def _built(
-    session: Session,
+    session: DkmsSession,
     folder: str,
-    target: Target,
+    target: KernelTarget,
     kernel: KnownKernel,
     recorder: Recorder,
     *,
@@ -140,7 +140,7 @@ def _names(made: Sequence[Path]) -> str:
     return " ".join(path.name.partition(".")[0] for path in made)
 
 
-def _log(session: Session, package: Package, recorder: Recorder) -> str:
+def _log(session: DkmsSession, package: Package, recorder: Recorder) -> str:
     said = recorder.text
     try:
         path = Path(session.tree.build_folder(package), "make.log")

@@ -12,7 +12,7 @@ from lkm.record import Record
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from lkm.build.dkms_tree import Package
-    from lkm.operations.dkms.session import Session
+    from lkm.operations.dkms.session import DkmsSession
 
 
 class Repaired(Record):
@@ -23,7 +23,7 @@ class Repaired(Record):
     detail: str
 
 
-def repair(session: Session, *, remove: bool) -> list[Repaired]:
+def repair(session: DkmsSession, *, remove: bool) -> list[Repaired]:
     """Link what has its source, and with ``remove`` take out what has none.
 
     What such a package has installed is taken out of the kernels, and what it had replaced is put
@@ -46,7 +46,7 @@ def repair(session: Session, *, remove: bool) -> list[Repaired]:
     return done
 
 
-def _remove(session: Session, package: Package) -> str:
+def _remove(session: DkmsSession, package: Package) -> str:
     """Remove an entry without a source, and the files of it that are still installed."""
     tree = session.tree
     taken = []
@@ -79,10 +79,10 @@ def _is_same(first: str, second: str) -> bool:
     return same_bytes(first, second)
 
 
-def _restore_all(session: Session, package: Package, kernel: str, arch: str) -> None:
-    from lkm.build.dkms_tree import Target
+def _restore_all(session: DkmsSession, package: Package, kernel: str, arch: str) -> None:
+    from lkm.build.dkms_tree import KernelTarget
 
-    folder = session.tree.originals(package.module, Target(kernel, arch))
+    folder = session.tree.originals(package.module, KernelTarget(kernel, arch))
     if not os.path.isdir(folder):
         return
     for name in os.listdir(folder):

@@ -15,9 +15,9 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lkm.build.dkms_tree import Entry, Package, Target
-    from lkm.operations.dkms.session import Session
-    from lkm.operations.dkms.settings import ModuleSigner
+    from lkm.build.dkms_tree import Entry, KernelTarget, Package
+    from lkm.operations.dkms.session import DkmsSession
+    from lkm.operations.dkms.settings import DkmsSigner
 
 
 class Signed(Record):
@@ -27,7 +27,7 @@ class Signed(Record):
     was_signed: bool
 
 
-def resign(session: Session, *, again: bool) -> list[Signed]:
+def resign(session: DkmsSession, *, again: bool) -> list[Signed]:
     """Sign the modules of what is named, or of all that is built; return those that were.
 
     ``again`` signs what has a signature, too. Raises ``DkmsFailure`` when nothing is built, or
@@ -39,7 +39,7 @@ def resign(session: Session, *, again: bool) -> list[Signed]:
         what = f"{settings.module}/{settings.version}" if settings.module else "in the DKMS tree"
         raise DkmsFailure(3, f"There is nothing built to sign: {what}.")
     signed: list[Signed] = []
-    signers: dict[Target, ModuleSigner | None] = {}
+    signers: dict[KernelTarget, DkmsSigner | None] = {}
     for entry in entries:
         target = entry.target
         if target is None:
@@ -56,7 +56,7 @@ def resign(session: Session, *, again: bool) -> list[Signed]:
     return signed
 
 
-def _entries(session: Session) -> Iterator[Entry]:
+def _entries(session: DkmsSession) -> Iterator[Entry]:
     settings = session.settings
     for target in settings.targets or (None,):
         kernel, arch = (target.kernel, target.arch) if target else ("", "")
@@ -64,7 +64,7 @@ def _entries(session: Session) -> Iterator[Entry]:
 
 
 def _sign_entry(
-    session: Session, package: Package, target: Target, signer: ModuleSigner, *, again: bool
+    session: DkmsSession, package: Package, target: KernelTarget, signer: DkmsSigner, *, again: bool
 ) -> Iterator[Signed]:
     conf = session.conf(package, target, f"{session.tree.source(package)}/dkms.conf")
     folder = f"{session.tree.built_folder(package, target)}/module"
@@ -86,7 +86,9 @@ def _sign_entry(
                 _replace(built, path)
 
 
-def _sign_file(session: Session, signer: ModuleSigner, path: str, *, again: bool) -> Signed | None:
+def _sign_file(
+    session: DkmsSession, signer: DkmsSigner, path: str, *, again: bool
+) -> Signed | None:
     """Sign a module where it is, packed as it is; ``None`` when it stays as it was."""
     from lkm import files
     from lkm.module import signature

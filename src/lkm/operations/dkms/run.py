@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 
-from lkm.build.dkms_tree import Target
+from lkm.build.dkms_tree import KernelTarget
 from lkm.build.dkms_version import natural_key
 from lkm.operations.dkms import add, build, depmod, signing, steps, uninstall
 from lkm.operations.dkms.dependents import install_unless_installed
 from lkm.operations.dkms.lock import locked
 from lkm.operations.dkms.reporting import DkmsFailure, tell
-from lkm.operations.dkms.session import Session
+from lkm.operations.dkms.session import DkmsSession
 from lkm.operations.dkms.settings import read_post_transaction, read_signing
 from lkm.operations.dkms.source import require_writable
 from lkm.operations.dkms.transaction import recover
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
     from lkm.build.dkms_tree import Package
     from lkm.operations.dkms.reporting import Reporter
-    from lkm.operations.dkms.settings import Settings
+    from lkm.operations.dkms.settings import DkmsSettings
 
-    Verb = Callable[[Session], int]
+    Verb = Callable[[DkmsSession], int]
 
 KERNEL_HOOKS = ("kernel_preinst", "kernel_postinst", "kernel_prerm")
 _ONE_KERNEL = ("autoinstall", "match", *KERNEL_HOOKS)
 
 
-def run(verb: str, settings: Settings, reporter: Reporter) -> int:
+def run(verb: str, settings: DkmsSettings, reporter: Reporter) -> int:
     """Run one verb; return dkms's exit status. What is wrong is reported."""
-    session = Session(settings, reporter)
+    session = DkmsSession(settings, reporter)
     try:
         _check_counts(verb, settings)
         if verb == "status":
@@ -48,7 +48,7 @@ def run(verb: str, settings: Settings, reporter: Reporter) -> int:
         return failure.status
 
 
-def _check_counts(verb: str, settings: Settings) -> None:
+def _check_counts(verb: str, settings: DkmsSettings) -> None:
     """Refuse what a verb does not take (source: ``have_one_kernel`` and "Sanity checking")."""
     if settings.all and verb in ("add", "build", "install", *_ONE_KERNEL):
         raise DkmsFailure(5, f"The action {verb} does not support the --all parameter.")
@@ -66,7 +66,7 @@ def _check_counts(verb: str, settings: Settings) -> None:
         )
 
 
-def _with_targets(session: Session, verb: str) -> Settings:
+def _with_targets(session: DkmsSession, verb: str) -> DkmsSettings:
     """Fill in the kernels: those built for with ``--all``, else the running one."""
     settings = session.settings
     if settings.all and verb != "status":
@@ -88,19 +88,19 @@ def _with_targets(session: Session, verb: str) -> Settings:
             raise DkmsFailure(16, f"Empty arch[{index}]")
     if settings.targets:
         return settings
-    return settings.replaced(targets=(Target(os.uname().release, os.uname().machine),))
+    return settings.replaced(targets=(KernelTarget(os.uname().release, os.uname().machine),))
 
 
-def _recover(session: Session) -> None:
+def _recover(session: DkmsSession) -> None:
     for kernel in recover(session.tree):
-        target = Target(kernel, os.uname().machine)
+        target = KernelTarget(kernel, os.uname().machine)
         session.reporter.complain(
             f"Warning: An installation for kernel {kernel} was cut short and has been taken back."
         )
         depmod.run(session, target)
 
 
-def _status(session: Session) -> int:
+def _status(session: DkmsSession) -> int:
     from lkm.operations.dkms.status import report_broken, status
 
     for line in status(session):
@@ -109,13 +109,13 @@ def _status(session: Session) -> int:
     return 0
 
 
-def _add(session: Session) -> int:
+def _add(session: DkmsSession) -> int:
     add.require_writable_tree(session)
     add.add(session)
     return 0
 
 
-def _named(session: Session) -> Package | None:
+def _named(session: DkmsSession) -> Package | None:
     from lkm.build.dkms_tree import Package
 
     settings = session.settings
@@ -126,7 +126,7 @@ def _named(session: Session) -> Package | None:
     return package
 
 
-def _build(session: Session) -> int:
+def _build(session: DkmsSession) -> int:
     package = _named(session)
     add.require_writable_tree(session)
     return _for_each_target(
@@ -134,19 +134,19 @@ def _build(session: Session) -> int:
     )
 
 
-def _install(session: Session) -> int:
+def _install(session: DkmsSession) -> int:
     package = _named(session)
     require_writable(session.settings.install_tree)
     os.makedirs(session.settings.dkms_tree, exist_ok=True)
 
-    def install(target: Target) -> None:
+    def install(target: KernelTarget) -> None:
         install_unless_installed(session, package, target)
 
     status = _for_each_target(session, install)
     return status or _post_transaction(session)
 
 
-def _for_each_target(session: Session, work: Callable[[Target], object]) -> int:
+def _for_each_target(session: DkmsSession, work: Callable[[KernelTarget], object]) -> int:
     """Do something for each kernel, whatever becomes of the others; return the first failure."""
     status = 0
     for target in session.settings.targets:
@@ -159,7 +159,7 @@ def _for_each_target(session: Session, work: Callable[[Target], object]) -> int:
     return status
 
 
-def _uninstall(session: Session) -> int:
+def _uninstall(session: DkmsSession) -> int:
     package = _present(session, "uninstall")
     require_writable(session.settings.install_tree)
     for index, target in enumerate(session.settings.targets):
@@ -169,7 +169,7 @@ def _uninstall(session: Session) -> int:
     return _post_transaction(session)
 
 
-def _unbuild(session: Session) -> int:
+def _unbuild(session: DkmsSession) -> int:
     package = _present(session, "unbuild")
     add.require_writable_tree(session)
     for index, target in enumerate(session.settings.targets):
@@ -179,21 +179,21 @@ def _unbuild(session: Session) -> int:
     return _post_transaction(session)
 
 
-def _remove(session: Session) -> int:
+def _remove(session: DkmsSession) -> int:
     package = _present(session, "remove")
     add.require_writable_tree(session)
     uninstall.remove(session, package)
     return _post_transaction(session)
 
 
-def _present(session: Session, verb: str) -> Package:
+def _present(session: DkmsSession, verb: str) -> Package:
     package = add.package_named(session, verb)
     add.refuse_broken(session, package)
     add.require_added(session, package)
     return package
 
 
-def _autoinstall(session: Session) -> int:
+def _autoinstall(session: DkmsSession) -> int:
     from lkm.operations.dkms.autoinstall import autoinstall
 
     require_writable(session.settings.install_tree)
@@ -202,7 +202,7 @@ def _autoinstall(session: Session) -> int:
 
 
 def _kernel_hook(verb: str) -> Verb:
-    def run_hook(session: Session) -> int:
+    def run_hook(session: DkmsSession) -> int:
         from lkm.operations.dkms import kernel_hooks
 
         require_writable(session.settings.install_tree)
@@ -216,21 +216,21 @@ def _kernel_hook(verb: str) -> Verb:
     return run_hook
 
 
-def _match(session: Session) -> int:
+def _match(session: DkmsSession) -> int:
     from lkm.operations.dkms.matching import match
 
     require_writable(session.settings.install_tree)
     return match(session, session.settings.targets[0])
 
 
-def _mktarball(session: Session) -> int:
+def _mktarball(session: DkmsSession) -> int:
     from lkm.operations.dkms.tarball import make_tarball
 
     make_tarball(session, _present(session, "mktarball"))
     return 0
 
 
-def _ldtarball(session: Session) -> int:
+def _ldtarball(session: DkmsSession) -> int:
     from lkm.operations.dkms.tarball import load_tarball
 
     if os.geteuid() != 0 and session.force:
@@ -242,17 +242,17 @@ def _ldtarball(session: Session) -> int:
     return 0
 
 
-def _generate_mok(session: Session) -> int:
+def _generate_mok(session: DkmsSession) -> int:
     settings = session.settings
     target = settings.targets[0]
     values = read_signing(settings.root, settings.framework, target)
     return 0 if signing.prepare_key(session, values, None) else 1
 
 
-def _post_transaction(session: Session) -> int:
+def _post_transaction(session: DkmsSession) -> int:
     """Run what framework.conf wants to be run at the end, into its log."""
     settings = session.settings
-    target = settings.targets[0] if settings.targets else Target(os.uname().release, "")
+    target = settings.targets[0] if settings.targets else KernelTarget(os.uname().release, "")
     command = read_post_transaction(settings.root, settings.framework, target)
     if not command:
         return 0

@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
     from lkm.build.dkms_conf import DkmsConf
     from lkm.build.dkms_kernel import KernelTree
-    from lkm.build.dkms_tree import DkmsTree, Package, Target
+    from lkm.build.dkms_tree import DkmsTree, KernelTarget, Package
     from lkm.operations.dkms.reporting import Reporter
-    from lkm.operations.dkms.settings import ModuleSigner, Settings
+    from lkm.operations.dkms.settings import DkmsSettings, DkmsSigner
 
-_ConfKey = tuple["Package", "Target", str]
+_ConfKey = tuple["Package", "KernelTarget", str]
 
 
-class Session:
+class DkmsSession:
     """One run: its settings, its reporter, and what was read once and is used again.
 
     ``prepared`` is the target whose headers and signing have been announced, with its signer.
     """
 
-    def __init__(self, settings: Settings, reporter: Reporter) -> None:
+    def __init__(self, settings: DkmsSettings, reporter: Reporter) -> None:
         self.settings = settings
         self.reporter = reporter
         self.force = settings.force
         self.force_version_override = settings.force_version_override
-        self.prepared: tuple[Target, ModuleSigner | None] | None = None
-        self.delayed_depmod: set[Target] | None = None
+        self.prepared: tuple[KernelTarget, DkmsSigner | None] | None = None
+        self.delayed_depmod: set[KernelTarget] | None = None
         self._last: _ConfKey | None = None
         self._confs: dict[_ConfKey, DkmsConf] = {}
         self._endings: dict[str, str] = {}
@@ -43,9 +43,9 @@ class Session:
         """The DKMS tree."""
         return self.settings.tree
 
-    def beside(self, reporter: Reporter) -> Session:
+    def beside(self, reporter: Reporter) -> DkmsSession:
         """Return a session for work done side by side, which reports elsewhere."""
-        other = Session(self.settings, reporter)
+        other = DkmsSession(self.settings, reporter)
         other.force = self.force
         other.prepared = self.prepared
         other.delayed_depmod = self.delayed_depmod
@@ -62,7 +62,7 @@ class Session:
         finally:
             self._last, self.prepared, self.force, self.force_version_override = kept
 
-    def kernel(self, target: Target) -> KernelTree:
+    def kernel(self, target: KernelTarget) -> KernelTree:
         """Return where a kernel's files are."""
         return dkms_kernel.kernel_tree(
             self.settings.install_tree,
@@ -71,14 +71,14 @@ class Session:
             config=self.settings.kernel_config,
         )
 
-    def ending(self, target: Target) -> str:
+    def ending(self, target: KernelTarget) -> str:
         """Return how a kernel's modules are packed."""
         if target.kernel not in self._endings:
             self._endings[target.kernel] = dkms_kernel.packed_ending(self.kernel(target))
         return self._endings[target.kernel]
 
     def conf(
-        self, package: Package, target: Target, path: str = "", *, strict: bool = False
+        self, package: Package, target: KernelTarget, path: str = "", *, strict: bool = False
     ) -> DkmsConf:
         """Return what a package says of itself, having reported what is wrong with it.
 
@@ -115,11 +115,11 @@ class Session:
             )
         return conf
 
-    def conf_read(self, package: Package, target: Target, path: str) -> DkmsConf | None:
+    def conf_read(self, package: Package, target: KernelTarget, path: str) -> DkmsConf | None:
         """Return what was read ahead, faulty or not, and report nothing."""
         return self._confs.get((package, target, os.path.realpath(path)))
 
-    def read_ahead(self, wanted: Iterable[tuple[Package, Target, str]]) -> None:
+    def read_ahead(self, wanted: Iterable[tuple[Package, KernelTarget, str]]) -> None:
         """Read many files by one shell; what is wrong with them is reported when they are used."""
         new = [
             (package, target, path or f"{self.tree.source(package)}/dkms.conf")
@@ -131,7 +131,7 @@ class Session:
         for (package, target, path), conf in zip(new, confs, strict=True):
             self._confs[package, target, os.path.realpath(path)] = conf
 
-    def _circumstances(self, package: Package, target: Target) -> dkms_conf.Circumstances:
+    def _circumstances(self, package: Package, target: KernelTarget) -> dkms_conf.Circumstances:
         kernel = self.kernel(target)
         return dkms_conf.Circumstances(
             module=package.module,

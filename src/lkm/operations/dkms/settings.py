@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lkm.build import dkms_shell
-from lkm.build.dkms_tree import DkmsTree, Target
+from lkm.build.dkms_tree import DkmsTree, KernelTarget
 from lkm.record import Record
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -48,7 +48,7 @@ _DEFAULTS = {
 }
 
 
-class ModuleSigner(Record):
+class DkmsSigner(Record):
     """What signs: dkms's program, the digest, the key and its certificate."""
 
     program: str
@@ -57,7 +57,7 @@ class ModuleSigner(Record):
     certificate: str
 
 
-class Settings(Record):
+class DkmsSettings(Record):
     """Where things are and what was asked for; names as dkms(8) has its options."""
 
     dkms_tree: str
@@ -69,7 +69,7 @@ class Settings(Record):
     root: str = ""
     module: str = ""
     version: str = ""
-    targets: tuple[Target, ...] = ()
+    targets: tuple[KernelTarget, ...] = ()
     conf: str = ""
     kernel_config: str = ""
     kernel_source: str = ""
@@ -148,14 +148,14 @@ def read_framework(root: str, tmp: str) -> dict[str, str]:
     return values
 
 
-def read_signing(root: str, framework: Mapping[str, str], target: Target) -> dict[str, str]:
+def read_signing(root: str, framework: Mapping[str, str], target: KernelTarget) -> dict[str, str]:
     """Return what the framework's files say of signing, where ``$kernelver`` may be used."""
     values = _environment(_SIGNING)
     visible = {**framework, **values, "kernelver": target.kernel, "arch": target.arch}
     return {**values, **_read(root, _SIGNING, visible)}
 
 
-def read_post_transaction(root: str, framework: Mapping[str, str], target: Target) -> str:
+def read_post_transaction(root: str, framework: Mapping[str, str], target: KernelTarget) -> str:
     """Return the command for the end, in which ``$kernelver`` may be used."""
     visible = {**framework, "kernelver": target.kernel, "arch": target.arch}
     found = _read(root, ("post_transaction",), visible)

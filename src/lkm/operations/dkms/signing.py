@@ -10,11 +10,11 @@ import re
 import subprocess
 
 from lkm import files
+from lkm.build.dkms_compilers import is_here
 from lkm.build.dkms_shell import quoted
 from lkm.errors import LkmError
-from lkm.operations.dkms.compilers import is_here
 from lkm.operations.dkms.reporting import warn
-from lkm.operations.dkms.settings import ModuleSigner, read_signing
+from lkm.operations.dkms.settings import DkmsSigner, read_signing
 from lkm.record import Record
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lkm.build.dkms_kernel import KernelTree
-    from lkm.build.dkms_tree import Target
-    from lkm.operations.dkms.session import Session
+    from lkm.build.dkms_tree import KernelTarget
+    from lkm.operations.dkms.session import DkmsSession
 
 KEY_NAME = "DKMS module signing key"
 KEY_DAYS = 36500
@@ -43,7 +43,7 @@ class KeyPlace(Record):
         return self.key.startswith("pkcs11:")
 
 
-def prepare(session: Session, target: Target) -> ModuleSigner | None:
+def prepare(session: DkmsSession, target: KernelTarget) -> DkmsSigner | None:
     """Find what to sign with, say it, make the key if there is none; ``None`` when not to sign."""
     say = session.reporter.say
     settings = session.settings
@@ -69,7 +69,7 @@ def prepare(session: Session, target: Target) -> ModuleSigner | None:
         say(f"Binary {program} not found, modules won't be signed")
         return None
     place = prepare_key(session, values, kernel)
-    return ModuleSigner(program, digest, place.key, place.certificate) if place else None
+    return DkmsSigner(program, digest, place.key, place.certificate) if place else None
 
 
 def in_chroot() -> bool:
@@ -91,7 +91,7 @@ def in_chroot() -> bool:
         return False  # an ordinary user may not look
 
 
-def _sign_file(distribution: str, target: Target, kernel: KernelTree) -> str:
+def _sign_file(distribution: str, target: KernelTarget, kernel: KernelTree) -> str:
     release = target.kernel
     if distribution.startswith("debian"):
         program = f"/usr/lib/linux-kbuild-{release.rpartition('.')[0] or release}/scripts/sign-file"
@@ -109,7 +109,7 @@ def _sign_file(distribution: str, target: Target, kernel: KernelTree) -> str:
 
 
 def prepare_key(
-    session: Session, values: Mapping[str, str], kernel: KernelTree | None
+    session: DkmsSession, values: Mapping[str, str], kernel: KernelTree | None
 ) -> KeyPlace | None:
     """Say which key is taken, making it where it is missing; ``None`` when there is none."""
     say = session.reporter.say
@@ -141,7 +141,7 @@ def prepare_key(
 
 
 def _distribution_key(
-    session: Session, values: Mapping[str, str], kernel: KernelTree | None
+    session: DkmsSession, values: Mapping[str, str], kernel: KernelTree | None
 ) -> KeyPlace | None:
     key, certificate = values.get("mok_signing_key", ""), values.get("mok_certificate", "")
     if not key:
@@ -153,7 +153,7 @@ def _distribution_key(
     return KeyPlace(key or f"{tree}/mok.key", certificate or f"{tree}/mok.pub")
 
 
-def _ubuntu_key(session: Session) -> KeyPlace | None:
+def _ubuntu_key(session: DkmsSession) -> KeyPlace | None:
     place = KeyPlace("/var/lib/shim-signed/mok/MOK.priv", "/var/lib/shim-signed/mok/MOK.der")
     if os.path.isfile(place.key) and os.path.isfile(place.certificate):
         return place
@@ -210,7 +210,7 @@ def _make_key(place: KeyPlace) -> tuple[bool, bool]:
     return True, True
 
 
-def sign(session: Session, signer: ModuleSigner, path: str) -> bool:
+def sign(session: DkmsSession, signer: DkmsSigner, path: str) -> bool:
     """Sign a module file in place; a failure is a warning, and said by the answer."""
     try:
         own = _own_signer(signer)
@@ -230,7 +230,7 @@ def sign(session: Session, signer: ModuleSigner, path: str) -> bool:
     return True
 
 
-def _own_signer(signer: ModuleSigner):  # type: ignore[no-untyped-def]
+def _own_signer(signer: DkmsSigner):  # type: ignore[no-untyped-def]
     if os.path.basename(signer.program) not in _KERNEL_PROGRAMS or signer.digest not in _DIGESTS:
         return None
     if signer.key.startswith("pkcs11:"):
@@ -245,7 +245,7 @@ def _own_signer(signer: ModuleSigner):  # type: ignore[no-untyped-def]
     return KeySigner(key, found, signer.digest)
 
 
-def _sign_by_program(session: Session, signer: ModuleSigner, path: str) -> bool:
+def _sign_by_program(session: DkmsSession, signer: DkmsSigner, path: str) -> bool:
     command = [signer.program, signer.digest, signer.key, signer.certificate, path]
     done = subprocess.run(
         ["sh", "-c", " ".join(map(quoted, command)) + " 2>&1"], capture_output=True, check=False

@@ -6,21 +6,21 @@ import os
 import shutil
 import subprocess
 
-from lkm.build.dkms_tree import Package, Target
+from lkm.build.dkms_tree import KernelTarget, Package
 from lkm.operations.dkms.reporting import DkmsFailure
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from lkm.operations.dkms.session import Session
+    from lkm.operations.dkms.session import DkmsSession
 
 
-def first_target(session: Session) -> Target:
+def first_target(session: DkmsSession) -> KernelTarget:
     """Return the first kernel of the command line; there is always one but for ``--all``."""
     targets = session.settings.targets
-    return targets[0] if targets else Target(os.uname().release, os.uname().machine)
+    return targets[0] if targets else KernelTarget(os.uname().release, os.uname().machine)
 
 
-def package_in_conf(session: Session, path: str) -> Package | None:
+def package_in_conf(session: DkmsSession, path: str) -> Package | None:
     """Return the package that a dkms.conf describes; ``None`` where it names none."""
     if not os.path.isfile(path) or not path.endswith("dkms.conf"):
         return None
@@ -30,7 +30,7 @@ def package_in_conf(session: Session, path: str) -> Package | None:
     return Package(conf.package_name, conf.package_version)
 
 
-def copy_source(session: Session, folder: str) -> Package:
+def copy_source(session: DkmsSession, folder: str) -> Package:
     """Copy a folder with a dkms.conf into the source tree; return the package it is."""
     settings, tree = session.settings, session.tree
     origin = os.path.realpath(folder)

@@ -14,8 +14,8 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lkm.build.dkms_tree import Entry, Package, Target
-    from lkm.operations.dkms.session import Session
+    from lkm.build.dkms_tree import Entry, KernelTarget, Package
+    from lkm.operations.dkms.session import DkmsSession
 
 ORIGINALS = "(Original modules exist)"
 MISSING = "(Built modules are missing in the kernel modules folder)"
@@ -39,7 +39,7 @@ class StatusLine(Record):
         return f"{entry.package}, {target.kernel}, {target.arch}: {entry.state}{remarks}"
 
 
-def status(session: Session) -> Iterator[StatusLine]:
+def status(session: DkmsSession) -> Iterator[StatusLine]:
     """Yield the lines that the command line asks for, in dkms's order.
 
     Problems with a package's configuration are reported as they are met.
@@ -57,7 +57,7 @@ def status(session: Session) -> Iterator[StatusLine]:
         yield StatusLine(entry, said)
 
 
-def report_broken(session: Session, line: StatusLine) -> None:
+def report_broken(session: DkmsSession, line: StatusLine) -> None:
     """Say what is wrong with a broken package, as dkms does beneath its line."""
     if line.entry.state == "broken":
         error(
@@ -68,7 +68,7 @@ def report_broken(session: Session, line: StatusLine) -> None:
         )
 
 
-def remarks(session: Session, package: Package, target: Target) -> tuple[str, ...]:
+def remarks(session: DkmsSession, package: Package, target: KernelTarget) -> tuple[str, ...]:
     """Return what dkms adds to a line of something built: how it differs from what is installed."""
     tree = session.tree
     path = f"{tree.source(package)}/dkms.conf"
@@ -100,5 +100,5 @@ def remarks(session: Session, package: Package, target: Target) -> tuple[str, ..
     return tuple(found)
 
 
-def _module(session: Session, folder: str, name: str) -> str:
+def _module(session: DkmsSession, folder: str, name: str) -> str:
     return dkms_kernel.module_in(folder, name)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from lkm.build.dkms_tree import Package
     from lkm.operations.dkms.reporting import Reporter
-    from lkm.operations.dkms.session import Session
+    from lkm.operations.dkms.session import DkmsSession
 
     Function = Callable[[], int]
 
@@ -30,7 +30,7 @@ _DROPPED = ("CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS")
 class Announced:
     """The line of a step: its description, then how it ended."""
 
-    def __init__(self, session: Session, command: str, description: str) -> None:
+    def __init__(self, session: DkmsSession, command: str, description: str) -> None:
         self._reporter = session.reporter
         self._verbose = session.settings.verbose
         self._command = command
@@ -49,7 +49,7 @@ class Announced:
             self._reporter.say(f"\nFailed command:\n{self._command}")
 
 
-def call(session: Session, function: Function, name: str, description: str) -> int:
+def call(session: DkmsSession, function: Function, name: str, description: str) -> int:
     """Run a function of ours where dkms runs a command; return its exit status."""
     line = Announced(session, name, description)
     status = function()
@@ -58,7 +58,7 @@ def call(session: Session, function: Function, name: str, description: str) -> i
 
 
 def shell(
-    session: Session,
+    session: DkmsSession,
     command: str,
     description: str,
     *,
@@ -81,9 +81,9 @@ def shell(
     with open(log, "a", encoding="utf-8", errors="surrogateescape") as file:
         file.write(f"\n{_escaped(description)}\n# command: {_escaped(command)}\n")
         file.flush()
-        process = subprocess.Popen(
-            _confined(session, words, cwd), cwd=cwd, env=env, stdout=file, stderr=file
-        )
+        if session.settings.sandbox:
+            words, env = _confined(session, words, cwd, env)
+        process = subprocess.Popen(words, cwd=cwd, env=env, stdout=file, stderr=file)
         status = _wait(session, process, dots=dots)
         elapsed = time.strftime("%H:%M:%S", time.gmtime(time.monotonic() - started))
         file.write(f"\n# exit code: {status}\n# elapsed time: {elapsed}\n{_RULE}\n")
@@ -91,21 +91,22 @@ def shell(
     return status
 
 
-def _confined(session: Session, words: list[str], folder: str) -> list[str]:
-    if not session.settings.sandbox:
-        return words
+def _confined(
+    session: DkmsSession, words: list[str], folder: str, env: Mapping[str, str]
+) -> tuple[list[str], dict[str, str]]:
+    """Return a command that can write its own folder only, temporary files included."""
     from lkm.build import sandbox  # only when asked for
 
     settings = session.settings
+    temporary = f"{folder}/.tmp"
+    os.makedirs(temporary, exist_ok=True)
     readable = (settings.source_tree, settings.install_tree, settings.kernel_source)
-    return sandbox.wrapped(
-        words,
-        writable=(folder, settings.tmp),
-        readable=[path for path in readable if path],
-    )
+    headers = os.path.realpath(settings.kernel_source or settings.install_tree)
+    command = sandbox.wrapped(words, writable=(folder,), readable=(*readable, headers))
+    return command, {**env, "TMPDIR": temporary}
 
 
-def _wait(session: Session, process: subprocess.Popen[bytes], *, dots: bool) -> int:
+def _wait(session: DkmsSession, process: subprocess.Popen[bytes], *, dots: bool) -> int:
     """Wait for a command, with a dot every three seconds; return its status."""
     try:
         while True:
@@ -125,7 +126,7 @@ def _status(returncode: int) -> int:
     return returncode if returncode >= 0 else 128 - returncode
 
 
-def build_environment(session: Session, compilers: Mapping[str, str]) -> dict[str, str]:
+def build_environment(session: DkmsSession, compilers: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a build: the user's without compiler flags, the kernel's tools."""
     env = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     env.update(compilers)
@@ -139,7 +140,7 @@ def build_environment(session: Session, compilers: Mapping[str, str]) -> dict[st
 
 
 def run_script(
-    session: Session,
+    session: DkmsSession,
     package: Package,
     kind: str,
     script: str,

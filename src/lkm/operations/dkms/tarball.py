@@ -19,13 +19,13 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from lkm.operations.dkms.session import Session
+    from lkm.operations.dkms.session import DkmsSession
 
 _LONGEST_NAME = 200
 _SOURCE, _BINARIES, _MAIN = "dkms_source_tree", "dkms_binaries_only", "dkms_main_tree"
 
 
-def make_tarball(session: Session, package: Package) -> str:
+def make_tarball(session: DkmsSession, package: Package) -> str:
     """Write an archive of a package; return its path."""
     settings, say = session.settings, session.reporter.say
     session.conf(package, sources.first_target(session))
@@ -53,7 +53,7 @@ def make_tarball(session: Session, package: Package) -> str:
     return f"{place}/{name}"
 
 
-def _add_built(session: Session, package: Package, folder: str) -> str:
+def _add_built(session: DkmsSession, package: Package, folder: str) -> str:
     """Copy what was built for each kernel; return what names them in the archive's name."""
     names = []
     for target in session.settings.targets:
@@ -72,7 +72,7 @@ def _add_built(session: Session, package: Package, folder: str) -> str:
     return "-".join(names)
 
 
-def _describe(session: Session, package: Package, folder: str) -> None:
+def _describe(session: DkmsSession, package: Package, folder: str) -> None:
     os.mkdir(folder)
     for name, text in (("PACKAGE_NAME", package.module), ("PACKAGE_VERSION", package.version)):
         with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
@@ -96,7 +96,7 @@ def _write(folder: str, place: str, name: str) -> None:
     os.replace(temporary, f"{place}/{name}")
 
 
-def load_tarball(session: Session) -> tuple[Package, bool]:
+def load_tarball(session: DkmsSession) -> tuple[Package, bool]:
     """Take an archive into the trees; return its package, and whether it has a source to add."""
     archive = session.settings.archive
     if not os.path.exists(archive):
@@ -136,7 +136,7 @@ def _foreign_source(folder: str) -> str:
     )
 
 
-def _load(session: Session, folder: str) -> tuple[Package, bool]:
+def _load(session: DkmsSession, folder: str) -> tuple[Package, bool]:
     kind, package = _described(session, folder)
     session.reporter.say(f"\nLoading tarball for {package}")
     has_source = kind == _SOURCE
@@ -150,7 +150,7 @@ def _load(session: Session, folder: str) -> tuple[Package, bool]:
     return package, has_source
 
 
-def _described(session: Session, folder: str) -> tuple[str, Package]:
+def _described(session: DkmsSession, folder: str) -> tuple[str, Package]:
     for kind in (_SOURCE, _BINARIES):
         conf = f"{folder}/{kind}/dkms.conf"
         if not os.path.isfile(conf):
@@ -169,7 +169,7 @@ def _described(session: Session, folder: str) -> tuple[str, Package]:
     )
 
 
-def _make_stub(session: Session, package: Package, conf: str) -> None:
+def _make_stub(session: DkmsSession, package: Package, conf: str) -> None:
     """Leave a dkms.conf where the source would be, for modules that came without one."""
     source = session.tree.source(package)
     session.reporter.say(f"Creating {source}")
@@ -178,7 +178,7 @@ def _make_stub(session: Session, package: Package, conf: str) -> None:
     shutil.copy2(conf, source)
 
 
-def _load_built(session: Session, package: Package, folder: str) -> None:
+def _load_built(session: DkmsSession, package: Package, folder: str) -> None:
     for kernel in sorted(os.listdir(folder)):
         for arch in sorted(os.listdir(f"{folder}/{kernel}")):
             origin = f"{folder}/{kernel}/{arch}"
@@ -205,7 +205,7 @@ def _copy(origin: str, target: str) -> None:
 
 
 @contextlib.contextmanager
-def _temporary(session: Session) -> Iterator[str]:
+def _temporary(session: DkmsSession) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="dkms.", dir=session.settings.tmp) as folder:
         os.chmod(folder, 0o755)
         yield folder

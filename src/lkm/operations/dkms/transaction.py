@@ -18,7 +18,7 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from lkm.build.dkms_tree import DkmsTree, Package, Target
+    from lkm.build.dkms_tree import DkmsTree, KernelTarget, Package
 
 
 class Placed(Record):
@@ -36,7 +36,7 @@ class Placed(Record):
 class Transaction:
     """Notes what an installation does; a context manager that forgets it when all is done."""
 
-    def __init__(self, tree: DkmsTree, package: Package, target: Target) -> None:
+    def __init__(self, tree: DkmsTree, package: Package, target: KernelTarget) -> None:
         self._folder = f"{tree.path}/.pending"
         name = f"{package.module}-{package.version}-{target.kernel}-{target.arch}"
         self._path = f"{self._folder}/{name}"

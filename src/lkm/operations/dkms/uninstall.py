@@ -17,14 +17,14 @@ from lkm.operations.dkms.reporting import DkmsFailure, warn
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from lkm.build.dkms_conf import BuiltModule
-    from lkm.build.dkms_tree import Package, Target
-    from lkm.operations.dkms.session import Session
+    from lkm.build.dkms_tree import KernelTarget, Package
+    from lkm.operations.dkms.session import DkmsSession
 
 _OWNED_BY_RPM = ("fedora", "rhel", "ovm", "sles", "suse", "opensuse")
 _NO_KERNEL = ("build", "tarball", "driver_disk", "rpm", "deb", "source")
 
 
-def uninstall_if_installed(session: Session, package: Package, target: Target) -> None:
+def uninstall_if_installed(session: DkmsSession, package: Package, target: KernelTarget) -> None:
     """Do what the verb ``uninstall`` does for one kernel."""
     if session.tree.is_installed(package, target):
         uninstall(session, package, target)
@@ -33,7 +33,7 @@ def uninstall_if_installed(session: Session, package: Package, target: Target) -
         session.reporter.say(f"Module {package} is not installed for kernel {target}. Skipping...")
 
 
-def _is_restricted(session: Session, package: Package, target: Target) -> bool:
+def _is_restricted(session: DkmsSession, package: Package, target: KernelTarget) -> bool:
     """Whether it may well be that a package was not meant for this kernel: then say nothing."""
     path = f"{session.tree.source(package)}/dkms.conf"
     if not os.path.isfile(path):
@@ -44,7 +44,7 @@ def _is_restricted(session: Session, package: Package, target: Target) -> bool:
     return conf is not None and conf.is_restricted and bool(conf.modules)
 
 
-def uninstall(session: Session, package: Package, target: Target) -> None:
+def uninstall(session: DkmsSession, package: Package, target: KernelTarget) -> None:
     """Uninstall a package from one kernel; raises ``DkmsFailure`` for a bad dkms.conf."""
     tree, say = session.tree, session.reporter.say
     say(f"Module {package} for kernel {target}:")
@@ -70,7 +70,9 @@ def uninstall(session: Session, package: Package, target: Target) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def actual_location(session: Session, package: Package, target: Target, module: BuiltModule) -> str:
+def actual_location(
+    session: DkmsSession, package: Package, target: KernelTarget, module: BuiltModule
+) -> str:
     """Return where below the kernel's folder a module of ours is installed; empty if nowhere.
 
     Only a file of the same version as the one that was built counts as ours.
@@ -90,7 +92,9 @@ def actual_location(session: Session, package: Package, target: Target, module: 
     return ""
 
 
-def _delete(session: Session, package: Package, target: Target, module: BuiltModule) -> None:
+def _delete(
+    session: DkmsSession, package: Package, target: KernelTarget, module: BuiltModule
+) -> None:
     say = session.reporter.say
     folder = f"{session.settings.install_tree}/{target.kernel}"
     name = f"{module.name}.ko{session.ending(target)}"
@@ -106,7 +110,7 @@ def _delete(session: Session, package: Package, target: Target, module: BuiltMod
     _remove_empty(session, folder, location.strip("/"))
 
 
-def _remove_empty(session: Session, folder: str, location: str) -> None:
+def _remove_empty(session: DkmsSession, folder: str, location: str) -> None:
     """Remove a folder that has become empty, and those above it."""
     if session.settings.distribution.startswith(_OWNED_BY_RPM):
         try:
@@ -125,7 +129,9 @@ def _remove_empty(session: Session, folder: str, location: str) -> None:
         location = os.path.dirname(location)
 
 
-def _restore(session: Session, package: Package, target: Target, module: BuiltModule) -> None:
+def _restore(
+    session: DkmsSession, package: Package, target: KernelTarget, module: BuiltModule
+) -> None:
     """Put the module back whose place ours had taken."""
     originals = session.tree.originals(package.module, target)
     if not os.path.isdir(originals):
@@ -169,13 +175,13 @@ def _remove_empty_below(folder: str) -> None:
             continue
 
 
-def unbuild(session: Session, package: Package, target: Target) -> None:
+def unbuild(session: DkmsSession, package: Package, target: KernelTarget) -> None:
     """Do what the verb ``unbuild`` does for one kernel."""
     uninstall_if_installed(session, package, target)
     unbuild_if_built(session, package, target)
 
 
-def unbuild_if_built(session: Session, package: Package, target: Target) -> None:
+def unbuild_if_built(session: DkmsSession, package: Package, target: KernelTarget) -> None:
     """Remove what was built for a kernel, or say that there is nothing."""
     if session.tree.is_built(package, target):
         build.discard(session, package, target)
@@ -183,7 +189,7 @@ def unbuild_if_built(session: Session, package: Package, target: Target) -> None
     session.reporter.say(f"Module {package} is not built for kernel {target}. Skipping...")
 
 
-def remove(session: Session, package: Package) -> None:
+def remove(session: DkmsSession, package: Package) -> None:
     """Do what the verb ``remove`` does."""
     tree, say = session.tree, session.reporter.say
     folder = tree.package_folder(package)

@@ -10,14 +10,14 @@ from lkm.build import dkms_kernel
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from lkm.build.dkms_conf import DkmsConf
-    from lkm.build.dkms_tree import Package, Target
-    from lkm.operations.dkms.session import Session
+    from lkm.build.dkms_tree import KernelTarget, Package
+    from lkm.operations.dkms.session import DkmsSession
 
 _REDHAT = ("/usr/sbin/weak-modules", "--no-initramfs")
 _SUSE = ("/usr/lib/module-init-tools/weak-modules2",)
 
 
-def command(distribution: str, verb: str, target: Target) -> list[str]:
+def command(distribution: str, verb: str, target: KernelTarget) -> list[str]:
     """Return the distribution's program for ``add`` or ``remove``; empty where it has none."""
     if distribution.startswith("rhel"):
         return [*_REDHAT, f"--{verb}-modules"]
@@ -26,18 +26,28 @@ def command(distribution: str, verb: str, target: Target) -> list[str]:
     return []
 
 
-def add_weak_modules(session: Session, package: Package, target: Target, conf: DkmsConf) -> None:
+def add_weak_modules(
+    session: DkmsSession, package: Package, target: KernelTarget, conf: DkmsConf
+) -> None:
     """Link what was just installed for the kernels it also fits."""
     _call(session, package, target, conf, verb="add", said="Adding linked weak modules...")
 
 
-def remove_weak_modules(session: Session, package: Package, target: Target, conf: DkmsConf) -> None:
+def remove_weak_modules(
+    session: DkmsSession, package: Package, target: KernelTarget, conf: DkmsConf
+) -> None:
     """Remove the links to what is about to be uninstalled."""
     _call(session, package, target, conf, verb="remove", said="Removing linked weak modules...")
 
 
 def _call(
-    session: Session, package: Package, target: Target, conf: DkmsConf, *, verb: str, said: str
+    session: DkmsSession,
+    package: Package,
+    target: KernelTarget,
+    conf: DkmsConf,
+    *,
+    verb: str,
+    said: str,
 ) -> None:
     program = command(session.settings.distribution, verb, target)
     if conf.no_weak_modules or not program:
