@@ -108,8 +108,7 @@ def _plain_table(block: Table) -> list[str]:
 
 def one_line(text: str) -> str:
     """Return ``text`` as one printable line."""
-    return " ".join(printable(text, "
-").split())
+    return " ".join(printable(text, "\n").split())
 
 
 def _show_richly(title: str, subtitle: str, blocks: Sequence[Block]) -> None:
