@@ -27,7 +27,7 @@ _LARGEST_LINK = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class ImageSegment:
     """One archive of an image: its number from 0, its offset in the file, its compression."""
 
     number: int
@@ -36,7 +36,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ImageMember:
     """One member: its name without a leading ``./``, type and permissions, size in bytes.
 
     ``link`` is a symbolic link's target; ``inode`` is shared by the names of one file with
@@ -46,7 +46,7 @@ class Member:
     name: str
     mode: int
     size: int
-    segment: Segment
+    segment: ImageSegment
     link: str = ""
     inode: int = 0
     links: int = 1
@@ -70,9 +70,9 @@ class ArchiveReader:
         self._left = MOST_UNPACKED
         self._source: _Pieces | None = None
         self._unread = 0
-        self.segments: list[Segment] = []
+        self.segments: list[ImageSegment] = []
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[ImageMember]:
         """Yield all members, segment after segment; raises FormatError for what is no archive."""
         place = _past_zeros(self._data, 0)
         count = 0
@@ -80,7 +80,7 @@ class ArchiveReader:
             raise self._error("an initramfs", "an empty file" if not place else "zeros", 0)
         while place < len(self._data):
             compression = compression_of(self._data[place : place + 8])
-            segment = Segment(len(self.segments), place, compression)
+            segment = ImageSegment(len(self.segments), place, compression)
             self.segments.append(segment)
             if compression == "none":
                 source = _Pieces(iter((self._data[place:],)), self._path, place)
@@ -111,7 +111,7 @@ class ArchiveReader:
         size, self._unread = self._unread, 0
         return self._source.take(size)
 
-    def _archive(self, source: _Pieces, segment: Segment) -> Iterator[Member]:
+    def _archive(self, source: _Pieces, segment: ImageSegment) -> Iterator[ImageMember]:
         base = source.offset
         while True:
             if source.offset > base and source.at_end():
@@ -130,7 +130,9 @@ class ArchiveReader:
             self._source = None
             source.align(base)
 
-    def _member(self, source: _Pieces, header: bytes, segment: Segment) -> tuple[Member, bool]:
+    def _member(
+        self, source: _Pieces, header: bytes, segment: ImageSegment
+    ) -> tuple[ImageMember, bool]:
         start = source.offset - _HEADER
         if header[:6] not in _MAGICS:
             raise self._error("a member of a cpio archive (070701)", repr(header[:6]), start)
@@ -151,12 +153,12 @@ class ArchiveReader:
                 raise self._error("a link of at most 4096 bytes", f"one of {size}", start)
             link = source.take(size).rstrip(b"\0").decode("utf-8", "surrogateescape")
         plain = name.removeprefix("./") or "."
-        member = Member(
+        member = ImageMember(
             plain, mode, size, segment, link, inode, links, (major, minor), uid, gid, mtime
         )
         return member, name == _TRAILER
 
-    def _counted(self, member: Member, count: int) -> Member:
+    def _counted(self, member: ImageMember, count: int) -> ImageMember:
         if count > MOST_MEMBERS:
             raise self._error(f"at most {MOST_MEMBERS} members", "more", member.segment.offset)
         return member

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from lkm.boot.archive import ArchiveReader, Member, Segment
+from lkm.boot.archive import ArchiveReader, ImageMember, ImageSegment
 from lkm.errors import FormatError, LkmError
 from lkm.module.image import ModuleImage
 from lkm.module.names import is_module_file, module_name, normalize
@@ -65,7 +65,7 @@ class InitramfsImage:
 
     path: str
     size: int
-    segments: tuple[Segment, ...]
+    segments: tuple[ImageSegment, ...]
     generator: str
     modules: tuple[PackedModule, ...]
     rules: tuple[Rule, ...] = ()
@@ -124,7 +124,7 @@ class _Reading:
         self._systemd = self._microcode = False
         self._files = 0
 
-    def take(self, member: Member, reader: ArchiveReader) -> None:
+    def take(self, member: ImageMember, reader: ArchiveReader) -> None:
         """Note what one member says."""
         name = member.name.lstrip("/")
         self._recognise(name)
@@ -156,7 +156,7 @@ class _Reading:
         self._systemd = self._systemd or bool(_SYSTEMD.match(name))
 
     def _in_modules(
-        self, release: str, inside: str, name: str, member: Member, reader: ArchiveReader
+        self, release: str, inside: str, name: str, member: ImageMember, reader: ArchiveReader
     ) -> None:
         if is_module_file(posixpath.basename(inside)):
             module = _packed_module(release, name, member, reader)
@@ -167,7 +167,7 @@ class _Reading:
                 lines = reader.content(16 * _SMALL).decode("utf-8", "replace").splitlines()
                 self._builtin.update(module_name(line) for line in lines if line.strip())
 
-    def image(self, path: str, size: int, segments: tuple[Segment, ...]) -> InitramfsImage:
+    def image(self, path: str, size: int, segments: tuple[ImageSegment, ...]) -> InitramfsImage:
         """Return all that was noted."""
         return InitramfsImage(
             path=path,
@@ -186,7 +186,9 @@ class _Reading:
         )
 
 
-def _packed_module(release: str, path: str, member: Member, reader: ArchiveReader) -> PackedModule:
+def _packed_module(
+    release: str, path: str, member: ImageMember, reader: ArchiveReader
+) -> PackedModule:
     name = module_name(path)
     try:
         image = ModuleImage.from_bytes(reader.content(), path)

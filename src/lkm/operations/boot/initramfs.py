@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lkm.boot.archive import ArchiveReader, Member
+from lkm.boot.archive import ArchiveReader, ImageMember
 from lkm.boot.image import InitramfsImage, PackedModule, opened, read_image
 from lkm.errors import NotFoundError, UsageError
 from lkm.kernels.unpack.folder import Unpacked
@@ -77,7 +77,7 @@ class Presence:
     advice: tuple[str, ...]
 
 
-def list_members(path: str | os.PathLike[str]) -> Iterator[Member]:
+def list_members(path: str | os.PathLike[str]) -> Iterator[ImageMember]:
     """Yield the members of an image in its order; raises FormatError for what is no initramfs."""
     with opened(path) as reader:
         yield from reader.members()
@@ -148,12 +148,12 @@ def extract_image(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
     return count
 
 
-def _with_links(reader: ArchiveReader) -> Iterator[tuple[Member, bytes, list[str]]]:
+def _with_links(reader: ArchiveReader) -> Iterator[tuple[ImageMember, bytes, list[str]]]:
     """Yield members, their content, and the other names of a file that has several.
 
     Of the names of one file only the last comes with the content, as cpio writes them.
     """
-    waiting: dict[tuple[int, int], list[Member]] = {}
+    waiting: dict[tuple[int, int], list[ImageMember]] = {}
     for member in reader.members():
         key = (member.segment.number, member.inode)
         if member.is_file and member.links > 1 and not member.size:

@@ -8,7 +8,7 @@ import time
 
 import click
 
-from lkm.boot.archive import Member
+from lkm.boot.archive import ImageMember
 from lkm.cli.output import print_json
 from lkm.cli.view import Pairs, Styled, Table, one_line, show
 from lkm.operations.boot import initramfs as operation
@@ -43,7 +43,7 @@ def list_(image: str, long: bool, as_json: bool) -> None:
         click.echo(_long(member) if long else one_line(member.name))
 
 
-def _long(member: Member) -> str:
+def _long(member: ImageMember) -> str:
     kind = stat.filemode(member.mode)
     size = "{}, {}".format(*member.device) if kind[0] in "bc" else str(member.size)
     when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(member.mtime))
