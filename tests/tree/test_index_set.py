@@ -5,7 +5,7 @@ import pytest
 
 from lkm.errors import FormatError
 from lkm.tree.index_file import IndexFile
-from lkm.tree.trie_or_text import from_text
+from lkm.tree.index_text import from_text
 
 
 def open_index(directory: Path, name: str) -> tuple[IndexFile, FormatError | None]:

@@ -83,7 +83,7 @@ class Indexes:
 
     def _from_text(self, name: str, problem: FormatError) -> IndexFile | None:
         """Replace a trie by its text, and note why; nothing is to be said if neither is there."""
-        from lkm.tree.trie_or_text import from_text  # costs start-up time, rarely needed
+        from lkm.tree.index_text import from_text  # costs start-up time, rarely needed
 
         try:
             index = from_text(self.directory, name)

@@ -24,7 +24,7 @@ _TAKES_OPTIONS = frozenset({StepKind.INSMOD, StepKind.INSTALL})
 
 
 class _Do(Enum):
-    """What is still to be done with a module while a probe list is made."""
+    """The work left for a module while a probe list is made."""
 
     VISIT = auto()
     FILL = auto()
@@ -51,6 +51,7 @@ class Resolver(Lookup):
         ignore_commands: bool = False,
         use_blacklist: bool = False,
         loaded: Loaded | None = None,
+        files: bool = True,
     ) -> Plan:
         """Return what is to be done to load ``name``.
 
@@ -58,9 +59,9 @@ class Resolver(Lookup):
         ones. ``ignore_commands`` passes over install commands and softdeps of those modules (not
         of their dependencies); ``use_blacklist`` honours the blacklist also where ``name`` is no
         alias; without ``loaded`` the plan is for a kernel with nothing loaded. A name beginning
-        with ``/``, ``./`` or ``../`` is a file.
+        with ``/``, ``./`` or ``../`` is a file, unless ``files`` is false.
         """
-        if name.startswith(("/", "./", "../")) and os.path.exists(name):
+        if files and name.startswith(("/", "./", "../")) and os.path.exists(name):
             candidates: tuple[Candidate, ...] = (self.candidate_of_file(name),)
         else:
             candidates = self.lookup(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from lkm.kernel.emulated import system_calls as abi
@@ -13,13 +14,16 @@ from lkm.kernel.emulated.modprobe import ModprobeTask
 from lkm.kernel.emulated.session import Session
 from lkm.kernel.emulated.start.snapshot import Snapshot
 from lkm.kernel.emulated.system_calls import Number
-from lkm.kernel.requests import ModuleRequest, Provider
+from lkm.kernel.requests import ModuleRequest, Provider, RequestDesk
 from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
 
 if TYPE_CHECKING:
     from lkm.kernel.emulated.watch.code_page import Workshop
     from lkm.kernel.emulated.watch.guard import GuardHeap
     from lkm.kernel.emulated.watch.interposition import Interposition
+    from lkm.kernel.emulated.watch.load_way import LoadWay
+    from lkm.kernel.emulated.watch.module_memory import MemoryWatch
+    from lkm.kernel.log import LogRecord
     from lkm.module.image import ModuleImage
     from lkm.vmlinux.image import VmlinuxImage
 
@@ -76,16 +80,21 @@ class EmulatedMachine(Syscalls):
     @property
     def requests(self) -> tuple[ModuleRequest, ...]:
         """The programs that the kernel executed (``/sbin/modprobe``), in order."""
-        return tuple(self._modprobe.requests)
+        return tuple(self.desk.requests)
 
     @property
     def dead(self) -> str:
         """Why the kernel will not go on; empty while it lives."""
         return self.session.dead
 
+    @property
+    def desk(self) -> RequestDesk:
+        """Where requests for modules are taken and answered, within limits."""
+        return self._modprobe.desk
+
     def answer_requests(self, provider: Provider | None) -> None:
         """Say who answers when the kernel asks for a module; ``None``: modprobe fails."""
-        self._modprobe.provider = provider
+        self.desk.provider = provider
 
     def rewind(self) -> None:
         """Go back to the state of the snapshot: nothing that was done since then has happened."""
@@ -122,6 +131,38 @@ class EmulatedMachine(Syscalls):
         restored.module_loads.listener = made.coming
         self._interposition = made
         return made
+
+    def watch_way(
+        self,
+        functions: Iterable[str],
+        entered: Callable[[str], None],
+        logged: Callable[[LogRecord], None],
+    ) -> LoadWay:
+        """Tell of kernel functions entered and of records logged, until the way is ended.
+
+        The listeners are called while the kernel runs: they must not make system calls.
+        """
+        from lkm.kernel.emulated.watch.load_way import LoadWay  # most machines run without
+
+        processor = self.session.restored.processor
+        return LoadWay(processor, self.image, functions=functions, entered=entered, logged=logged)
+
+    def sleep(self, seconds: float) -> None:
+        """Let the machine's time pass, so that what the kernel put off gets done."""
+        self.session.sleep(seconds)
+
+    def watch_memory(
+        self,
+        image: ModuleImage,
+        *,
+        linked: Callable[[], None],
+        protected: Callable[[], None],
+    ) -> MemoryWatch:
+        """Watch where a module is put the next time it is loaded; see ``MemoryWatch``."""
+        from lkm.kernel.emulated.watch.module_memory import MemoryWatch  # as above
+
+        processor = self.session.restored.processor
+        return MemoryWatch(processor, self.image, image, linked=linked, protected=protected)
 
     def _end_interposition(self) -> None:
         if self._interposition is not None:

@@ -71,7 +71,7 @@ def boot_machine(profile: Profile, variables: int) -> VirtualMachine:
     """Boot a machine whose variable store is the open file ``variables``, which it may change."""
     process, media = _start(profile, variables)
     with media:
-        connection = Connection(process)
+        connection = Connection(process, f"vm:{profile.release}")
         connection.request("ping", limit=snapshot.BOOT_LIMIT)
         return VirtualMachine(profile, connection)
 
@@ -113,7 +113,7 @@ def _wait_for(process: QemuProcess, text: str, seen: int) -> int:
     """Wait until ``text`` is on the console after its first ``seen`` characters; return its end."""
     deadline = time.monotonic() + _SCREEN_LIMIT
     while time.monotonic() < deadline and not process.has_ended():
-        console = _ESCAPE.sub("", process.console())
+        console = _ESCAPE.sub("", process.console.text())
         place = console.find(text, seen)
         if place >= 0:
             time.sleep(_KEY_GAP * 2)
@@ -123,7 +123,7 @@ def _wait_for(process: QemuProcess, text: str, seen: int) -> int:
 
 
 def _lost(process: QemuProcess, what: str) -> KernelDiedError:
-    console = _ESCAPE.sub("\n", process.console())
+    console = _ESCAPE.sub("\n", process.console.text())
     return KernelDiedError(
         "booting through MokManager", f"{what} did not come", log=last_lines(console)
     )

@@ -56,7 +56,7 @@ class Restored:
             processor.forget_code(start, mmap.PAGESIZE)
         self.tasks = Tasks(processor, self._modprobe.program, state.main)
         self.arena.clear()
-        self._modprobe.requests.clear()
+        self._modprobe.desk.clear()
         self.module_loads.listener = None
 
     def _changed_text(self) -> list[int] | None:
