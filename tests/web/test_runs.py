@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import pytest
 
 from lkm.web import limits
 from lkm.web.limits import Usage
+from lkm.web.runs import Runs
+from lkm.web.workers import Folders
 from tests.support.kernels import KernelFiles
 from tests.web.serving import RunningServer, is_alive, serving, wait_until
 
@@ -196,3 +200,92 @@ def test_usage_counts_a_whole_session() -> None:
         for pid in session:
             os.kill(pid, signal.SIGKILL)
     assert (found, len(session)) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "why"),
+    [
+        ({"seconds": 0.5}, "limit: it took more than 0.5 seconds"),
+        ({"memory": 1 << 20}, "limit: it took more than 1 MB of memory"),
+        ({"output": 500}, "limit: it told more than 0 MB"),
+    ],
+)
+def test_a_run_that_passes_a_limit_is_stopped(
+    monkeypatch: pytest.MonkeyPatch, allowed: dict[str, Any], why: str
+) -> None:
+    limited = replace(limits.USUAL, **allowed)
+    monkeypatch.setattr(limits, "of", lambda _view: limited)
+
+    async def run() -> list[dict[str, Any]]:
+        folders = Folders()
+        runs = Runs(folders)
+        try:
+            request = {**HELLO, "interactive": True}
+            return [json.loads(line) async for line in runs.events("life", request)]
+        finally:
+            await runs.close()
+            folders.close()
+
+    events = asyncio.run(run())
+    assert events[-1]["event"] == "ended"
+    assert events[-1]["why"] == why
+
+
+def test_a_key_is_made_used_and_gone(running: RunningServer) -> None:
+    events = running.run("signing", subject={"name": "dummy"})
+    assert _first(events, "key-made")["algorithm"].startswith("rsa")
+    assert "PRIVATE" not in json.dumps(events)
+    answered = [event for event in events if event["event"] == "answered"]
+    assert len(answered) == 5 * 4
+    for event in answered:
+        foretold = (event["predicted"]["errno"], event["predicted"]["taints"])
+        assert (event["errno"], "E" in event["taints"]) == foretold, event
+    flipped = {e["errno_name"] for e in answered if e["what"] == "distribution-flipped"}
+    assert flipped == {"EKEYREJECTED"}
+    assert wait_until(lambda: len(running.folders()) <= 2)
+
+
+@pytest.mark.parametrize(
+    "letter", [*"FRD", *(pytest.param(each, marks=pytest.mark.full) for each in "PCOEKNWSMBUAILXT")]
+)
+def test_a_taint_is_caused(running: RunningServer, kernel: KernelFiles, letter: str) -> None:
+    events = running.run("taint", letter=letter, kernel=kernel.release)
+    assert letter in _first(events, "taint-now")["letters"]
+    assert _first(events, "finished")["problems"] == []
+
+
+def test_answers_are_those_of_the_commands(running: RunningServer, kernel: KernelFiles) -> None:
+    needs = running.get(f"/api/needs?module=btrfs&kernel={kernel.release}")
+    told = _command_json(needs["command"])
+    assert [module["name"] for module in needs["modules"]] == told["modules"]
+    assert needs["edges"] == told["edges"]
+    assert needs["order"][-1] == "btrfs"
+    plan = running.get(f"/api/memory?module=dummy&kernel={kernel.release}")
+    memory = _command_json(plan["command"])["module"]["memory"]
+    assert (plan["core"], plan["init"]) == (memory["core"], memory["init"])
+    decoded = running.post("/api/taint/decode", text="Tainted: G           OE").json
+    assert _command_json(decoded["command"])["report"]["letters"] == decoded["letters"] == "OE"
+
+
+def _command_json(command: str) -> Any:
+    words = [sys.executable, "-m", *command.split(), "--json"]
+    return json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
+
+
+def test_what_is_typed_is_not_compiled_without_landlock(tmp_path: Path) -> None:
+    program = (
+        "import sys; from lkm import landlock; landlock.abi = lambda: 0;"
+        f"sys.argv[1:] = [{str(tmp_path)!r}]; from lkm.web import worker; worker.main()"
+    )
+    request = {"source": {"name": "mine", "text": ""}}
+    order = json.dumps({"id": "1", "view": "play", "request": request}) + "\n"
+    asked = subprocess.run(
+        [sys.executable, "-c", program],
+        input=order + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    refused = json.loads(asked.stdout.splitlines()[-1])
+    assert refused["status"] == 403
+    assert "--unconfined" in refused["problem"]["hint"]

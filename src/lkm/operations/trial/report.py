@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lkm.operations.trial.instruments import Instruments
 
 _CRASHES = ("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut")
+_MOST_RECORDS = 20_000
 _BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
 
 
@@ -87,6 +88,8 @@ class Teller:
 
     def logging(self, record: LogRecord) -> None:
         """Tell a record that the kernel just wrote; the log has it too, afterwards."""
+        if len(self._streamed) >= _MOST_RECORDS:
+            return  # the log is being flooded, which is told with what is left of it
         self._streamed.add(record.sequence)
         self._streamed_texts.add(record.text)
         self.emit(events.Logged(self.phase, record))
@@ -171,11 +174,14 @@ class Teller:
         self.found()
 
     def _log(self, records: Sequence[LogRecord]) -> None:
-        for record in records:
+        room = max(_MOST_RECORDS - len(self._logged), 0)
+        for record in records[:room]:
             self._logged.append(record.text)
             if not self._was_streamed(record):
                 self.emit(events.Logged(self.phase, record))
-        self._tell_crashes(records)
+        if room and len(records) > room:
+            self.problems.append(f"it floods the log: {_MOST_RECORDS} records are told of it")
+        self._tell_crashes(records[:_MOST_RECORDS])
 
     def _was_streamed(self, record: LogRecord) -> bool:
         if record.sequence:

@@ -26,6 +26,7 @@ class Procedure:
     """What is to be done with the module: switches first, load, actions in order, unload.
 
     Actions are taken one by one, so that what comes next may depend on what came of the last.
+    All of it may take ``timeout`` seconds of wall time, from when the kernel is ready.
     """
 
     parameters: tuple[str, ...] = ()
@@ -33,6 +34,7 @@ class Procedure:
     sig_enforce: bool = False
     lockdown: bool = False
     keep: bool = False
+    timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
