@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lkm import files
@@ -14,9 +14,9 @@ from lkm.elf.source import BytesSource, read_file
 from lkm.errors import FormatError, LkmError, NotFoundError
 from lkm.module import compression
 from lkm.module.compression import Compression
+from lkm.tree.module_files import module_files
 
 _OF_CONTENT = ("security.ima", "security.evm")
-_SUFFIXES = tuple(f".ko{packed.suffix}" for packed in Compression)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +46,11 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> tuple[ModuleFile, ...]:
         if not os.path.isdir(path):
             found.append(ModuleFile(path, os.path.basename(path)))
             continue
-        below = sorted(_walk(path))
+        below = sorted(os.path.relpath(entry.path, path) for entry in module_files(path))
         if not below:
             raise NotFoundError(f"{path}: no module below this directory")
         found += [ModuleFile(os.path.join(path, name), name) for name in below]
     return tuple(found)
-
-
-def _walk(directory: str) -> Iterator[str]:
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            if name.endswith(_SUFFIXES):
-                yield os.path.relpath(os.path.join(folder, name), directory)
 
 
 def read(path: str) -> tuple[bytes, Compression]:
