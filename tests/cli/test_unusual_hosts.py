@@ -59,6 +59,6 @@ def test_without_a_home(home: str) -> None:
 
 def test_files_are_looked_at_first(tmp_path: Path) -> None:
     done = run("sign", "--key", "none", "--cert", "none", tmp_path / "none.ko")
-    assert b"none.ko: no such file" in done.stderr
+    assert b"none.ko: No such file" in done.stderr
     done = run("verify", tmp_path / "none.ko")
-    assert b"none.ko: no such file" in done.stderr
+    assert b"none.ko: No such file" in done.stderr

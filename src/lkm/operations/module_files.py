@@ -54,10 +54,10 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> tuple[ModuleFile, ...]:
 
 
 def expect_one(modules: Iterable[ModuleFile]) -> None:
-    """Raise ``NotFoundError`` when no file is there: before anything is asked of the user."""
+    """Raise FileNotFoundError when no file is there: before anything is asked of the user."""
     paths = [module.path for module in modules]
     if not any(map(os.path.lexists, paths)):
-        raise NotFoundError(f"{', '.join(paths)}: no such file")
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), paths[0])
 
 
 def read(path: str) -> tuple[bytes, Compression]:
