@@ -102,7 +102,8 @@ def _nothing(facts: Mapping[str, int], sentences: Sequence[str]) -> Fault:
 
 
 def _is_page_fault(sentences: Sequence[str]) -> bool:
-    return any("handle" in text or "page fault" in text or "#PF" in text for text in sentences)
+    said = " ".join(sentences)
+    return any(word in said for word in ("handle", "page fault", "#PF", "NULL pointer"))
 
 
 def _x86(facts: Mapping[str, int], sentences: Sequence[str]) -> Fault:

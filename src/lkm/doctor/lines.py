@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from lkm.doctor.prefixes import Head, strip
+from lkm.doctor.prefixes import strip
 
 MAX_LINES = 5_000_000
 """A log longer than this is read to here; nothing in it needs more."""
@@ -43,7 +43,7 @@ def read(log: str | Iterable[str]) -> Iterator[LogLine]:
         if number > MAX_LINES:
             break
         head, text = strip(raw)
-        if held is not None and (joined := _unwrapped(held, width, head, text)) is not None:
+        if not head.stamped and held and (joined := _unwrapped(held, width, text)) is not None:
             held, width = joined, max(width, len(raw)) if len(joined.text) < MAX_LINE else 0
             continue
         if held is not None:
@@ -86,9 +86,9 @@ _OPEN = re.compile(
 _NARROWEST, _WIDEST = 40, 100
 
 
-def _unwrapped(line: LogLine, width: int, head: Head, text: str) -> LogLine | None:
+def _unwrapped(line: LogLine, width: int, text: str) -> LogLine | None:
     """Return ``line`` with the next one's ``text`` at its end, if that was cut off from it."""
-    if head.stamped or not text.strip() or width > _WIDEST or not width:
+    if not text.strip() or width > _WIDEST or not width:
         return None
     before, after = line.text, text.strip()
     # printk continues a list of modules by itself; a mail program wraps these lines anywhere.

@@ -59,7 +59,8 @@ class _Reader:
         text = line.text
         kind = title_kind(text)
         done = None
-        if _CUT.match(text) or (kind is not None and not self._continues(kind, text)):
+        cut = _CUT.match(text) is not None and not self._announced()
+        if cut or (kind is not None and not self._continues(kind, text)):
             done = self.take()
             self.report = [line]
         elif self.report and not self.finished:
@@ -79,6 +80,11 @@ class _Reader:
         report = self.report if self.titled else None
         self.report, self.titled, self.finished, self.has_cpu, self.last = [], False, False, False, None
         return report
+
+    def _announced(self) -> bool:
+        """Whether the report so far is what some checks print before the line that cuts."""
+        early = self.titled and not self.has_cpu and not self.finished and len(self.report) < 10
+        return early and self.last not in (Kind.LOCKUP, Kind.PANIC, Kind.SANITIZER)
 
     def _continues(self, kind: Kind, text: str) -> bool:
         """Whether a further title belongs to the report under way: ``Oops:`` follows ``BUG:``."""
@@ -120,7 +126,7 @@ def _reports(lines: Iterable[LogLine]) -> Iterator[tuple[list[LogLine], bool]]:
 def _build(report: Sequence[LogLine], *, log_ends: bool) -> Oops:
     titles = [line for line in report[:80] if title_kind(line.text)]
     titles = titles or [line for line in report if title_kind(line.text)]
-    title = _best_title(titles)
+    title = titles[0]
     kind = title_kind(title.text)
     assert kind is not None
     draft = Draft()
@@ -158,14 +164,6 @@ def _build(report: Sequence[LogLine], *, log_ends: bool) -> Oops:
         modules=tuple(LinkedModule(*each) for each in draft.modules.values()),
         complete=not (log_ends and _misses_its_end(title.text, report)),
     )
-
-
-def _best_title(titles: Sequence[LogLine]) -> LogLine:
-    """Return the line that says most: the first, but for messages that only announce another."""
-    first = titles[0]
-    if first.text.lstrip().startswith(("rust_kernel: panicked", "Internal error: Oops", "Oops")):
-        return first
-    return first
 
 
 def _misses_its_end(title: str, report: Sequence[LogLine]) -> bool:

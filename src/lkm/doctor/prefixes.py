@@ -85,6 +85,11 @@ _AFTER_TIME = tuple(
 _SPEAKER = re.compile(_PROGRAM)
 _KERNEL = re.compile(r"(?:[^\s\[\]:]{1,255} )?(?:kern\.[a-z]{3,8} )?(?P<program>kernel)(?:\[\d{1,10}\])?: ?")
 _MAX_HEADS = 6
+# By far the most lines of a large log: dmesg's, and a syslog file's.
+_USUAL = re.compile(
+    r"(?P<log>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.-]{1,64} kernel: )?"
+    r"\[ {0,8}(?P<time>\d{1,8}\.\d{6})\] (?![ \[(<]|\S{1,64} kernel|kernel|\S{1,64}\[\d)"
+)
 
 
 def strip(raw: str) -> tuple[Head, str]:
@@ -92,6 +97,10 @@ def strip(raw: str) -> tuple[Head, str]:
 
     Takes time linear in the first part of the line; every pattern's repetitions are bounded.
     """
+    if (usual := _USUAL.match(raw)) and raw.isascii() and raw.isprintable():
+        if "^[[" not in raw and "#033[" not in raw and "\\x1b[" not in raw:
+            speaker = "kernel" if usual["log"] else ""
+            return Head(float(usual["time"]), speaker, "", True), raw[usual.end() :]
     text = _plain(raw)
     if not text:
         return NO_HEAD, text

@@ -273,10 +273,8 @@ def _because(oops: Oops) -> str:
 def _null_pointer(oops: Oops, address: int) -> str:
     if address == 0:
         return f"{_verb(oops)} address 0: a pointer was NULL"
-    return (
-        f"{_verb(oops)} {address:#x}: a member at offset {address:#x} of a structure "
-        "whose pointer was NULL"
-    )
+    member = "a member at offset" if oops.machine in ("", "x86-64", "i386") else "the member at byte"
+    return f"{_verb(oops)} {address:#x}: {member} {address:#x} of a structure whose pointer was NULL"
 
 
 def _verb(oops: Oops) -> str:
