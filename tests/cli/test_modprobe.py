@@ -318,4 +318,4 @@ def test_a_plan_is_shown_without_importing_what_it_does_not_need(tree: tuple[Pat
     imported = set(done.stderr.split())
     assert done.stdout.count("insmod") == 6
     heavy = {"click", "rich", "msgspec", "cryptography", "subprocess", "lzma", "pathlib"}
-    assert not imported & {*heavy, "lkm.kernel.kernel", "lkm.tree.kernels"}
+    assert not imported & {*heavy, "lkm.kernel.kernel", "lkm.kernels.known"}

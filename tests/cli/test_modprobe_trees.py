@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lkm.cli.commands.modprobe import plan_lines
+from lkm.kernels.fetch import fetch_kernel
 from lkm.operations.resolve import open_kmod_resolver
-from lkm.tree import kernels
 from lkm.tree.index_writer import pack_several, pack_value, trie
 from tests.support.kernels import KernelFiles, kernel_files
 from tests.support.trees import kmod_depmod, linked_tree
@@ -121,5 +121,5 @@ def test_another_architectures_tree_is_resolved_as_kmod_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    arm64 = kernels.fetch("arm64", architecture="arm64")
+    arm64 = fetch_kernel("arm64", architecture="arm64")
     _agrees_throughout(KernelFiles(arm64.release, arm64.root), tmp_path / "root", 4)

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lkm.elf.file import SectionType
 from lkm.module import signature
 from lkm.module.compression import decompress
-from lkm.module.elf import SectionType
 from lkm.module.image import ModuleImage
 from lkm.signing import keys
 from lkm.signing.sign import KeySigner, signed

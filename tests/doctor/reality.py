@@ -13,10 +13,10 @@ from lkm.doctor.target import Target, TreeFacts
 from lkm.doctor.target_image import read_image
 from lkm.doctor.target_kernel import read_kernel
 from lkm.doctor.target_tree import tree_of
+from lkm.elf.source import BytesSource
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.syscalls import Outcome
 from lkm.module.image import ModuleImage
-from lkm.module.source import BytesSource
 from tests.doctor.mutations import Case, Module
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built

@@ -18,9 +18,9 @@ from lkm.doctor.symvers import parse, read_headers
 from lkm.doctor.target import Policy, Target
 from lkm.doctor.target_image import find_vermagic, read_image
 from lkm.doctor.target_kernel import kernel_blacklist
+from lkm.elf.source import BytesSource
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage
-from lkm.module.source import BytesSource
 from lkm.operations import doctor, targets
 from tests.doctor import reality
 from tests.support.kernels import kernel_files

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lkm.kernel.emulated.machine import EmulatedMachine
-from lkm.kernel.guest_interface import MODPROBE_PROGRAM
+from lkm.kernel.guest.interface import MODPROBE_PROGRAM
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.kernel.providers import from_tree

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lkm.module.elf import SHN_ABS, SHN_COMMON, SHN_UNDEF
+from lkm.elf.file import SHN_ABS, SHN_COMMON, SHN_UNDEF
 from lkm.module.image import ModuleImage
 from lkm.module.relocation_types import _TABLES, type_name
 from tests.support import modules

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lkm.module.elf import ObjectType
+from lkm.elf.file import ObjectType
 from lkm.module.image import ModuleImage
 from lkm.module.symbols import Export, Import
 from tests.support.shapes import EXPORTS, IMPORTS, SHAPES, Shape, module

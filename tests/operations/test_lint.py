@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from lkm.operations.lint import Finding, Severity, lint
+from lkm.operations.lint.lint import lint
+from lkm.operations.lint.tree import LintFinding, LintSeverity
 from lkm.operations.resolve import open_kmod_resolver, open_resolver
 from tests.support.kernels import KernelFiles
 from tests.support.text_tree import text_tree
@@ -87,10 +88,10 @@ def test_masked_files_and_files_not_read(tmp_path: Path) -> None:
         for f in lint(open_resolver(str(tmp_path), "1", kernel_command_line=""), "")
     }
     assert found == {
-        "same.conf": ("masked-file", Severity.NOTE),
-        "other.conf": ("masked-file", Severity.WARNING),
-        "test.conf": ("masked-file", Severity.NOTE),
-        "notes.txt": ("not-read", Severity.WARNING),
+        "same.conf": ("masked-file", LintSeverity.NOTE),
+        "other.conf": ("masked-file", LintSeverity.WARNING),
+        "test.conf": ("masked-file", LintSeverity.NOTE),
+        "notes.txt": ("not-read", LintSeverity.WARNING),
     }
 
 
@@ -116,7 +117,7 @@ def test_an_index_that_is_out_of_date(tmp_path: Path) -> None:
     assert found["missing-file"].endswith("missing/b.ko")
 
 
-def _of_real_modules(kernel: KernelFiles, tmp_path: Path, config: str) -> list[Finding]:
+def _of_real_modules(kernel: KernelFiles, tmp_path: Path, config: str) -> list[LintFinding]:
     linked_tree(kernel, tmp_path)
     assert kmod_depmod(tmp_path, kernel.release).returncode == 0
     (tmp_path / "x.conf").write_text(config)
@@ -128,7 +129,7 @@ def _of_real_modules(kernel: KernelFiles, tmp_path: Path, config: str) -> list[F
 def test_parameters_are_held_against_the_real_module(kernel: KernelFiles, tmp_path: Path) -> None:
     config = "options loop max-loop=8 dyndbg=+p max_lop=1 # hm\noptions loop max_loop=9\n"
     found = _of_real_modules(kernel, tmp_path, config)
-    assert [(f.code, f.source.line) for f in found if f.severity is Severity.WARNING] == [
+    assert [(f.code, f.source.line) for f in found if f.severity is LintSeverity.WARNING] == [
         ("comment", 1),
         ("unknown-parameter", 1),
     ]

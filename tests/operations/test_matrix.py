@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from lkm.cli.commands.matrix import command
 from lkm.doctor.compatibility import Distance
 from lkm.operations import matrix as operation
-from lkm.operations.matrix_try import confirm
+from lkm.operations.matrix_confirm import confirm
 from tests.support.kernels import kernel_files
 from tests.support.modules import built
 

@@ -15,12 +15,12 @@ from lkm.errors import UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.providers import from_tree
 from lkm.kernel.vm import firmware, secure_boot
+from lkm.kernels.known import find_kernel
 from lkm.operations import secureboot
 from lkm.operations.secureboot import Step
 from lkm.signing import certificate, keys, variable_store
 from lkm.signing.keys import KeyFiles
 from lkm.signing.verify import Enforcement, Verdict
-from lkm.tree import kernels
 from tests.signing.test_kernel_table import check
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
@@ -75,7 +75,7 @@ def test_the_whole_table_behind_secure_boot(
     shop = kept_workshop(kernel, tmp_path_factory)
     template = firmware.variable_template().read_bytes()
     store = variable_store.with_mok(template, certificate.load(shop.mok.der))
-    profile = secure_boot.profile_of(kernels.find(kernel.release), store)
+    profile = secure_boot.profile_of(find_kernel(kernel.release), store)
     opened = secure_boot.open_machine(profile)
     with Kernel(opened) as machine:
         for variant in (*shop.variants(), *shop.mok_variants()):

@@ -6,8 +6,8 @@ import shutil
 import struct
 from pathlib import Path
 
-from lkm.module.elf import ElfFile
-from lkm.module.source import BytesSource
+from lkm.elf.file import ElfFile
+from lkm.elf.source import BytesSource
 from tests.support.modules import built
 
 HUGE = 1 << 40  # bytes

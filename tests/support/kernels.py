@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lkm import files
-from lkm.tree import kernels
+from lkm.kernels.known import image_of, known_kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class KernelFiles:
 
     @property
     def vmlinuz(self) -> Path:
-        image = kernels.image_of(self.root, self.release)
+        image = image_of(self.root, self.release)
         assert image is not None, f"{self.root} has no kernel image"
         return image
 
@@ -58,7 +58,7 @@ def fetched() -> list[KernelFiles]:
     """Return every fetched kernel whose image runs on this machine, oldest release first."""
     return [
         KernelFiles(known.release, known.root)
-        for known in kernels.known()
+        for known in known_kernels()
         if known.fetched and known.vmlinuz and not known.release.endswith("arm64")
     ]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lkm.tree import package_tools
-from lkm.tree.dnf import Dnf
-from lkm.tree.kernels import KnownKernel
-from lkm.tree.pacman import Pacman
+from lkm.kernels.distributions import choose as package_tools
+from lkm.kernels.distributions.dnf import Dnf
+from lkm.kernels.distributions.pacman import Pacman
+from lkm.kernels.known import KnownKernel
 from tests.support.kernels import KernelFiles
 
 # ext4 and all it needs.

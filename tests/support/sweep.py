@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lkm.errors import KernelDiedError, LkmError
 from lkm.kernel.emulated import open_machine
-from lkm.kernel.emulated.processor import Limits
+from lkm.kernel.emulated.hardware.processor import Limits
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.kernel.providers import from_tree

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TypeVar
 
-from lkm.operations import try_events as events
-from lkm.operations.try_ import Request, run
-from lkm.operations.try_run import Procedure, Watching
+from lkm.operations.trial import events
+from lkm.operations.trial.request import Procedure, TrialRequest, Watching
+from lkm.operations.trial.trial import run
 
 _Event = TypeVar("_Event")
 
@@ -32,7 +32,7 @@ def attempt(what: object, *parameters: str, **request: object) -> Told:
     told = Told()
     doing = {name: request.pop(name) for name in _PROCEDURE & request.keys()}
     watching = {name: request.pop(name) for name in _WATCHING & request.keys()}
-    wish = Request(
+    wish = TrialRequest(
         os.fspath(what),  # type: ignore[call-overload]
         Procedure(parameters, **doing),  # type: ignore[arg-type]
         watching=Watching(**watching),  # type: ignore[arg-type]

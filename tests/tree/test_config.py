@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lkm.depmod.config import read_depmod_config
 from lkm.tree.config import (
     Rule,
     kernel_options,
@@ -17,7 +18,6 @@ from lkm.tree.config import (
     softdeps,
 )
 from lkm.tree.config_files import Source, logical_lines
-from lkm.tree.depmod_config import read_depmod_config
 from lkm.tree.root import Root
 
 

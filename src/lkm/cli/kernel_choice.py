@@ -50,8 +50,8 @@ def opened(where: str | None, *, for_file: str = "", **settings: Any) -> Kernel:
 
 def _for_module(where: str, path: str) -> str:
     from lkm.errors import LkmError  # what follows is for a kernel that is yet to be chosen
+    from lkm.kernels.choose import Wish, choose
     from lkm.module.image import ModuleImage
-    from lkm.operations.try_kernel import Wish, choose
 
     try:
         vermagic = ModuleImage.open(path).vermagic

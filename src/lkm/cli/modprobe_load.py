@@ -10,8 +10,8 @@ from lkm.cli.kernel_choice import opened
 from lkm.cli.kmod_log import Log, Priority
 from lkm.cli.modprobe_settings import Settings
 from lkm.kernel.kernel import Kernel, LoadFlags
-from lkm.operations.indexed import indexed_root
 from lkm.operations.load import Failure, LoadOptions, carry_out
+from lkm.operations.resolve import indexed_root
 from lkm.operations.unload import Obstacle, Problem, Remover, UnloadOptions
 from lkm.tree.plan import Plan
 from lkm.tree.resolver import Resolver

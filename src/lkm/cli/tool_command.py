@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 from lkm.cli import kmod_options
 from lkm.cli.kmod_options import Option, Tool
+from lkm.module.names import normalize
 
 _MODULES = Path("/lib/modules")
 
@@ -97,8 +98,8 @@ def complete_modules(
     except OSError:
         return []
     files = [line.partition(":")[0].rpartition("/")[2] for line in lines.splitlines()]
-    names = [file.partition(".")[0].replace("-", "_") for file in files]
-    return _items(names, start.replace("-", "_"))
+    names = [normalize(file.partition(".")[0]) for file in files]
+    return _items(names, normalize(start))
 
 
 def _names_in(folder: Path) -> list[str]:

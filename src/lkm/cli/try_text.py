@@ -10,10 +10,10 @@ from typing import Any
 import click
 
 from lkm.cli.output import ProgressLine, plain
-from lkm.operations import try_events as events
-from lkm.operations.observation import Entry, Registration
-from lkm.operations.places import Place
-from lkm.operations.try_events import Outcome
+from lkm.operations.trial import events
+from lkm.operations.trial.events import Outcome
+from lkm.operations.trial.observation import Entry, Registration
+from lkm.operations.trial.source_lines import Place
 
 _MOST_SYMBOLS = 12
 

@@ -15,10 +15,11 @@ from lkm.doctor.disassembly import Instruction
 from lkm.doctor.oops_facts import Location, Oops
 from lkm.doctor.symbolize import SourceLine
 from lkm.doctor.verdict import ModuleRange, RegisterNote, Suspect
+from lkm.elf.file import Symbol
 from lkm.errors import FormatError, ToolError
 from lkm.module.compression import Compression
-from lkm.module.elf import Symbol
 from lkm.module.image import ModuleImage
+from lkm.module.names import normalize
 
 Finder = Callable[[str, str], Path | None]
 """``(module, release) → file``; the module "" asks for the kernel's vmlinux."""
@@ -166,6 +167,6 @@ def find_in_tree(folders: Sequence[str | os.PathLike[str]], name: str) -> Path |
         for parent, _, names in os.walk(folder):
             for file in names:
                 stem, dot, rest = file.partition(".")
-                if dot and rest.split(".")[0] == "ko" and stem.replace("-", "_") == name:
+                if dot and rest.split(".")[0] == "ko" and normalize(stem) == name:
                     return Path(parent, file)
     return None

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lkm.errors import FormatError, UsageError
+from lkm.module.names import normalize
 
 CONTROL_FILES = ("/proc/dynamic_debug/control", "/sys/kernel/debug/dynamic_debug/control")
 LONGEST_COMMAND = 4095
@@ -109,7 +110,7 @@ def matching(sites: Iterable[Site], query: Query) -> tuple[Site, ...]:
 def matches(site: Site, query: Query) -> bool:
     """Whether the kernel would take ``site`` for one that ``query`` means."""
     return (
-        _glob(query.module.replace("-", "_"), site.module)
+        _glob(normalize(query.module), site.module)
         and _file_matches(query.file, site.file)
         and _glob(query.function, site.function)
         and _line_matches(query.lines, site.line)
@@ -157,7 +158,7 @@ def command(query: Query, flags: str, *, at_load: bool = False) -> str:
         )
     words = []
     fields = (
-        ("module", "" if at_load else query.module.replace("-", "_")),
+        ("module", "" if at_load else normalize(query.module)),
         ("file", query.file),
         ("func", query.function),
         ("line", query.lines),

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from errno import EINVAL, ENOSPC, ERANGE
 
+from lkm.module.names import normalize
+
 _SPACES = " \t\n\v\f\r"
 _STRING_LIMIT = 1024
 
@@ -86,7 +88,7 @@ def _unquoted(text: str) -> str:
 
 def same_name(one: str, other: str) -> bool:
     """``parameq``: dashes and underscores are the same."""
-    return one.replace("-", "_") == other.replace("-", "_")
+    return normalize(one) == normalize(other)
 
 
 def refusals(kind: str, name: str, value: str | None, limit: int | None = None) -> Refusal | None:

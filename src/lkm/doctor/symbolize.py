@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lkm.elf.file import SHN_LORESERVE, ElfFile, ObjectType, Symbol
 from lkm.errors import ToolError, missing_extra
-from lkm.module.elf import SHN_LORESERVE, ElfFile, ObjectType, Symbol
 
 _TIMEOUT = 60.0
 

@@ -19,10 +19,10 @@ from lkm.doctor.offers import Fields, TreeOffers
 from lkm.doctor.target import TreeFacts
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage, name_of
+from lkm.module.names import MODULE_SUFFIXES
 from lkm.tree.config import Config, read_config
 from lkm.tree.root import Root
 
-_SUFFIXES = (".ko", ".ko.gz", ".ko.xz", ".ko.zst")
 _SKIPPED = frozenset({"build", "source"})
 
 
@@ -72,7 +72,7 @@ def module_files(directory: str) -> Iterator[tuple[str, os.stat_result]]:
         except OSError:
             continue
         for entry in found:
-            if entry.name.endswith(_SUFFIXES):
+            if entry.name.endswith(MODULE_SUFFIXES):
                 yield entry.path, entry.stat()
             elif entry.name not in _SKIPPED and entry.is_dir(follow_symlinks=False):
                 folders.append(entry.path)

@@ -19,6 +19,7 @@ from lkm.kernel.proc import LoadedModule, parse_modules, sysfs_order
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
 from lkm.module import compression
 from lkm.module.image import ModuleImage
+from lkm.module.names import normalize
 
 ParameterValue = str | int | bool | None | Sequence[str | int | bool]
 
@@ -186,7 +187,7 @@ class Kernel(Closing):
 
     def module(self, name: str) -> LoadedModule:
         """Return one loaded module; NotFoundError when it is not loaded."""
-        name = name.replace("-", "_")
+        name = normalize(name)
         for module in self.modules():
             if module.name == name:
                 return module
@@ -194,7 +195,7 @@ class Kernel(Closing):
 
     def is_loaded(self, name: str) -> bool:
         """Whether a module of that name is in /proc/modules."""
-        name = name.replace("-", "_")
+        name = normalize(name)
         return any(module.name == name for module in self.modules())
 
     def initial_state(self, name: str) -> str:
@@ -303,7 +304,7 @@ class Kernel(Closing):
 
     def unload(self, name: str, *, force: bool = False) -> None:
         """Unload a module by name, as ``rmmod`` does; ``force`` as ``rmmod -f``."""
-        name = name.replace("-", "_")
+        name = normalize(name)
         flags = os.O_NONBLOCK | (os.O_TRUNC if force else 0)
         with self.watch_log() as watch:
             outcome = self.syscalls.delete_module(name, flags)

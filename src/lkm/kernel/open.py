@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lkm.errors import NotFoundError, UsageError, missing_extra
+from lkm.errors import UsageError, missing_extra
 from lkm.kernel.kernel import Kernel
+from lkm.kernels.choose import CHOICES, choose_bootable
 
 if TYPE_CHECKING:
-    from lkm.tree.kernels import KnownKernel
+    from lkm.kernels.known import KnownKernel
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, and how much of how much is done (of 0: not known)."""
-
-CHOICES = "live, vm[:RELEASE] or emulated[:RELEASE]"
 
 
 def open_kernel(
@@ -58,9 +56,9 @@ def open_kernel(
 
 def _indexed(release: str, progress: Progress | None) -> KnownKernel:
     """Choose a kernel, and index its modules if they are not: it may ask for them."""
-    from lkm.tree import kernels  # it can fetch and unpack them, which a live kernel need not
+    from lkm.kernels.fetch import indexed_kernel  # and unpack: what a live kernel need not
 
-    return kernels.indexed(choose(release), progress)
+    return indexed_kernel(choose_bootable(release), progress)
 
 
 def _open_emulated(kernel: KnownKernel, command_line: str, progress: Progress | None) -> Kernel:
@@ -76,30 +74,3 @@ def _open_emulated(kernel: KnownKernel, command_line: str, progress: Progress | 
         kernel.vmlinuz, root=kernel.root, command_line=command_line, progress=tell
     )
     return Kernel(machine)
-
-
-def choose(release: str = "") -> KnownKernel:
-    """Return the kernel to boot, one whose image is here.
-
-    Without a release: the running kernel if its image can be read, else the newest known.
-    """
-    from lkm.tree import kernels  # it can fetch and unpack them, which a live kernel need not
-
-    if release:
-        kernel = kernels.find(release)
-        if not is_bootable(kernel):
-            raise NotFoundError(
-                f"the image of kernel {kernel.release} cannot be read",
-                hint=f"fetch a copy: lkm kernels fetch {kernel.release}",
-            )
-        return kernel
-    here = [kernel for kernel in kernels.known() if is_bootable(kernel)]
-    if not here:
-        raise NotFoundError("no kernel image is here", hint="fetch one: lkm kernels fetch amd64")
-    running = [kernel for kernel in here if kernel.release == os.uname().release]
-    return (running or here)[-1]
-
-
-def is_bootable(kernel: KnownKernel) -> bool:
-    """Return whether the image of ``kernel`` is here and may be read."""
-    return kernel.vmlinuz is not None and os.access(kernel.vmlinuz, os.R_OK)

@@ -1,4 +1,4 @@
-"""Who answers when the kernel asks for a module: the resolver, over a root's module tree."""
+"""Answer the kernel's module requests from a module tree."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import functools
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lkm.errors import NotFoundError, UnsupportedError
 from lkm.kernel.requests import Insertion, Provider
-from lkm.module import compression
-from lkm.tree.plan import Step, StepKind, Target
-from lkm.tree.resolver import Resolver
-from lkm.tree.root import Root
+
+# Most kernels never ask for a module: what answers is imported at the first request.
+if TYPE_CHECKING:
+    from lkm.tree.plan import Step, Target
+    from lkm.tree.resolver import Resolver
 
 _INDEXES = ("modules.dep.bin", "modules.dep")
 
@@ -25,6 +27,9 @@ def from_tree(root: str | os.PathLike[str], release: str) -> Provider:
 
     @functools.cache
     def resolver() -> Resolver:
+        from lkm.tree.resolver import Resolver
+        from lkm.tree.root import Root
+
         made = Resolver(Root(os.fspath(root), release))
         if not any(os.path.exists(os.path.join(made.directory, name)) for name in _INDEXES):
             raise NotFoundError(f"{made.directory} has no modules.dep", hint="run depmod for it")
@@ -38,6 +43,8 @@ def from_tree(root: str | os.PathLike[str], release: str) -> Provider:
 
 
 def _loads(target: Target) -> Iterator[Step]:
+    from lkm.tree.plan import StepKind
+
     for step in target.steps:
         if step.kind is StepKind.INSTALL:
             raise UnsupportedError(
@@ -48,5 +55,7 @@ def _loads(target: Target) -> Iterator[Step]:
 
 
 def _insertion(target: Target, step: Step) -> Insertion:
+    from lkm.module import compression
+
     image = compression.decompress(Path(step.path).read_bytes(), path=step.path)
     return Insertion(step.module, image, step.options.strip(), target.module, step.required)

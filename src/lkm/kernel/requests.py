@@ -6,8 +6,6 @@ Source: ``kernel/module/kmod.c: call_modprobe`` (``/sbin/modprobe -q -- NAME``).
 from __future__ import annotations
 
 import errno
-import functools
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -68,18 +66,3 @@ class Progress:
         failed = required and result < 0 and result != -errno.EEXIST
         self._failed = target if failed else None
         self.status = int(failed)
-
-
-def lazily_from_tree(root: str | os.PathLike[str], release: str) -> Provider:
-    """Return ``providers.from_tree``, which is imported when the kernel asks: most never do."""
-
-    @functools.cache
-    def made() -> Provider:
-        from lkm.kernel.providers import from_tree
-
-        return from_tree(root, release)
-
-    def provide(name: str) -> Sequence[Insertion]:
-        return made()(name)
-
-    return provide

@@ -6,14 +6,15 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
+from lkm.elf.file import ElfFile, Section
+from lkm.elf.source import BytesSource, FileSource, Source
+
 # What modinfo needs is imported here, the rest where it is used: importing all takes longer than
 # reading a module does.
 from lkm.module import compression as packing
 from lkm.module import modinfo, signature
 from lkm.module.compression import Compression
-from lkm.module.elf import ElfFile, Section
 from lkm.module.names import module_name as name_of
-from lkm.module.source import BytesSource, FileSource, Source
 
 if TYPE_CHECKING:
     from lkm.module.memory import Memory

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lkm.module.elf import ElfFile, Section, SectionFlag
+from lkm.elf.file import ElfFile, Section, SectionFlag
 
 PAGE_SIZE = 4096
 _NOT_LOADED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})

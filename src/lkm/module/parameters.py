@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from lkm.module.addresses import Place, Places
-from lkm.module.elf import ElfFile
+from lkm.elf.file import ElfFile
 from lkm.module.modinfo import ModInfo
+from lkm.module.pointers import Place, Places
 
 _WRITABLE = 0o222
 _ARRAY = "array of "

@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from lkm.elf.file import ElfFile, Section, SectionType
 from lkm.elf.machine import MIPS
 from lkm.errors import FormatError
-from lkm.module.elf import ElfFile, Section, SectionType
 from lkm.module.relocation_types import type_name
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from lkm.elf.source import BytesSource, Source
 from lkm.errors import FormatError
-from lkm.module.source import BytesSource, Source
 
 MARKER = b"~Module signature appended~\n"
 ID_PKCS7 = 2

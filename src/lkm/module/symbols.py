@@ -10,8 +10,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lkm.elf.file import SHN_ABS, Binding, ElfFile, Section, Symbol, SymbolType
 from lkm.module import relocations
-from lkm.module.elf import SHN_ABS, Binding, ElfFile, Section, Symbol, SymbolType
 
 _GPL_ONLY = 1  # KSYM_FLAG_GPL_ONLY
 _VERSION_RECORD = 64  # struct modversion_info: an unsigned long, then the name

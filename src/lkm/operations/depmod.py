@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 
 from lkm import files
+from lkm.depmod import index as depmod
+from lkm.depmod.request import Request
+from lkm.depmod.rules import DIRECTORIES
+from lkm.depmod.workers import are_busy, processors
+from lkm.module.names import MODULE_SUFFIXES
 from lkm.record import Record
-from lkm.tree import depmod
-from lkm.tree.depmod_request import Request
-from lkm.tree.depmod_rules import DIRECTORIES
-from lkm.tree.depmod_workers import are_busy, processors
-from lkm.tree.names import EXTENSIONS
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lkm.tree.depmod_request import Outcome, Progress
-    from lkm.tree.depmod_rules import Report
+    from lkm.depmod.request import Outcome, Progress
+    from lkm.depmod.rules import Report
 
 
 class Order(Record):
@@ -74,7 +74,7 @@ def _request(order: Order, report: Report) -> Request:
 def _kernel_symbols(order: Order, report: Report) -> dict[bytes, int] | None:
     if not order.symvers and not order.system_map:
         return None
-    from lkm.tree.depmod_check import read_symvers, read_system_map  # only for these options
+    from lkm.depmod.check import read_symvers, read_system_map  # only for these options
 
     prefix = os.fsencode(order.prefix)
     if order.symvers:
@@ -104,6 +104,6 @@ def is_up_to_date(order: Order, report: Report) -> bool:
                 continue
             if entry.is_dir():
                 stack.append(entry.path)
-            elif entry.name.endswith(EXTENSIONS) and int(entry.stat().st_mtime) > written:
+            elif entry.name.endswith(MODULE_SUFFIXES) and int(entry.stat().st_mtime) > written:
                 return False
     return True

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lkm.errors import LkmError
+from lkm.kernels.known import find_kernel, image_of
+from lkm.module.names import module_name
 from lkm.operations import module_files
 from lkm.operations.module_facts import ModuleFacts, builtin_facts, read_facts
 from lkm.operations.parallel import Progress, spread
-from lkm.tree import kernels
-from lkm.tree.names import module_name
 from lkm.tree.root import Root, find_root
 from lkm.vmlinux.image import open_cached
 
@@ -91,9 +91,9 @@ def read_side(what: str, progress: Progress | None = None) -> Side:
 def _locate(what: str) -> tuple[Root, str | None]:
     if os.path.isdir(what):
         root = find_root(what)
-        image = kernels.image_of(Path(what), root.release)
+        image = image_of(Path(what), root.release)
         return root, str(image) if image else None
-    kernel = kernels.find(what)
+    kernel = find_kernel(what)
     return Root(kernel.root, kernel.release), str(kernel.vmlinuz) if kernel.vmlinuz else None
 
 

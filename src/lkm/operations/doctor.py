@@ -12,11 +12,12 @@ from lkm.doctor.causes import format, permission, state, tree
 from lkm.doctor.finding import Finding, Severity
 from lkm.doctor.judge import Judgement, Verdict, case_for, judge
 from lkm.doctor.target import Target, nearest
+from lkm.elf.source import read_file
 from lkm.errors import FormatError
+from lkm.kernels.known import known_kernels
 from lkm.module.image import ModuleImage, name_of
-from lkm.module.source import read_file
+from lkm.module.names import normalize
 from lkm.operations.targets import Opened, Where, open_target
-from lkm.tree import kernels
 from lkm.tree.plan import Reason, Step, StepKind
 
 if TYPE_CHECKING:
@@ -177,7 +178,7 @@ def _sources(step: Step, resolver: Resolver | None) -> tuple[tuple[str, str], ..
     """Return where each configured parameter of a step is written, ``(name, file:line)``."""
     rules = resolver.option_rules(step.module) if resolver is not None else []
     return tuple(
-        (word.partition("=")[0].replace("-", "_"), str(rule.source))
+        (normalize(word.partition("=")[0]), str(rule.source))
         for rule in rules
         for word in rule.value.split()
     )
@@ -186,7 +187,7 @@ def _sources(step: Step, resolver: Resolver | None) -> tuple[tuple[str, str], ..
 def _unindexed(name: str, parameters: str, target: Target) -> Iterator[Examined]:
     """Go by the modules' own ``depends``, for a tree that depmod has not indexed."""
     known: Mapping[str, str] = target.tree.modules if target.tree is not None else {}
-    module = name.replace("-", "_")
+    module = normalize(name)
     if module not in known:
         yield _not_found(name, target)
         return
@@ -211,16 +212,16 @@ def _with_needs(module: str, known: Mapping[str, str]) -> list[str]:
             seen.add(name)
             stack.append((name, True))
             image = ModuleImage.open(known[name])
-            stack += [(need.replace("-", "_"), False) for need in image.depends]
+            stack += [(normalize(need), False) for need in image.depends]
     return list(order)
 
 
 def _not_found(name: str, target: Target) -> Examined:
     facts = target.tree
-    module = name.replace("-", "_")
+    module = normalize(name)
     if facts is None or not (facts.modules or os.path.isdir(facts.directory)):
         directory = facts.directory if facts else f"/lib/modules/{target.release}"
-        others = [k.release for k in kernels.known() if k.modules and not k.fetched]
+        others = [k.release for k in known_kernels() if k.modules and not k.fetched]
         finding = tree.directory_gone(target.release, directory, others)
     elif module in facts.builtin:
         finding = tree.built_in(module, f"{facts.directory}/modules.builtin")

@@ -8,13 +8,14 @@ from collections.abc import Generator, Iterator
 
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord
+from lkm.module.names import normalize
 
 _POLL_SECONDS = 0.1
 
 
 def mentions(record: LogRecord, module: str) -> bool:
     """Whether a record is about a module: by prefix, in brackets of a trace, or as a word."""
-    name = re.sub("[-_]", "[-_]", re.escape(module.replace("-", "_")))
+    name = re.sub("[-_]", "[-_]", re.escape(normalize(module)))
     return re.search(rf"(?<![\w-]){name}(?![\w-])", record.text) is not None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lkm.errors import NotFoundError
-from lkm.tree.names import module_name
+from lkm.module.names import module_name
 from lkm.tree.resolver import Resolver
 
 

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lkm.errors import NotFoundError
+from lkm.kernels.known import KnownKernel, find_kernel, known_kernels
 from lkm.module import memory, signer
 from lkm.module.image import ModuleImage
 from lkm.module.memory import Memory
+from lkm.module.names import normalize
 from lkm.module.parameters import Parameter
 from lkm.module.signer import Signer
 from lkm.module.symbols import Export
 from lkm.operations import modinfo
 from lkm.operations.providers import Provider, files_called, providers
-from lkm.tree import kernels
-from lkm.tree.kernels import KnownKernel
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _locate(wanted: str, root: str, release: str | None) -> tuple[str, KnownKern
     try:
         found = modinfo.find(wanted, directory)[0]
     except NotFoundError:
-        path = next(files_called(wanted.replace("-", "_"), directory), None)
+        path = next(files_called(normalize(wanted), directory), None)
         if path is None:
             raise NotFoundError(
                 f"there is no module {wanted!r} in {directory}",
@@ -110,7 +110,7 @@ def _locate(wanted: str, root: str, release: str | None) -> tuple[str, KnownKern
 
 def _named(root: str, release: str | None) -> KnownKernel:
     """Return the kernel to look names up in: the one named, the running one, the newest."""
-    known = [kernel for kernel in kernels.known(root) if kernel.modules]
+    known = [kernel for kernel in known_kernels(root) if kernel.modules]
     if root != "/":
         known = [kernel for kernel in known if not kernel.fetched]
     wanted = release or os.uname().release
@@ -130,11 +130,11 @@ def _kernel_of(image: ModuleImage) -> KnownKernel | None:
     inside = re.match(r"(.*)/lib/modules/([^/]+)/", os.path.abspath(image.path))
     if inside:
         root, release = inside[1] or "/", inside[2]
-        here = [k for k in kernels.known(root) if k.release == release and not k.fetched]
+        here = [k for k in known_kernels(root) if k.release == release and not k.fetched]
         if here:
             return here[0]
     try:
-        return kernels.find(image.vermagic.release) if image.vermagic else None
+        return find_kernel(image.vermagic.release) if image.vermagic else None
     except NotFoundError:
         return None
 

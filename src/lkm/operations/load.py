@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from lkm.errors import KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel, LoadFlags
-from lkm.operations.shell import run_shell
+from lkm.operations.install_commands import run_shell
 from lkm.tree.plan import Plan, Step, StepKind, Target
 from lkm.tree.resolver import Loaded
 

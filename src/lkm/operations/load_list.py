@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
+from lkm.module.names import normalize
 from lkm.operations.load import Failure, LoadOptions, carry_out, loaded_in
 from lkm.tree.config import Rule, read_modules_load
 from lkm.tree.plan import Plan, StepKind
@@ -54,7 +55,7 @@ def configured(root: Root, kernel_command_line: str = "/proc/cmdline") -> tuple[
     """Return the rules that name modules, each name once."""
     first: dict[str, Rule] = {}
     for rule in read_modules_load(root, kernel_command_line):
-        first.setdefault(rule.name.replace("-", "_"), rule)
+        first.setdefault(normalize(rule.name), rule)
     return tuple(first.values())
 
 

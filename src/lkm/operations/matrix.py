@@ -11,14 +11,14 @@ from lkm.doctor.compatibility import Cell, Distance, Row, row
 from lkm.doctor.offers import Offer
 from lkm.doctor.target import Target, offers_of
 from lkm.doctor.target_tree import module_files
+from lkm.elf.source import read_file
 from lkm.errors import FormatError, NotFoundError, UnsupportedError, missing_extra
+from lkm.kernels.known import KnownKernel, find_kernel, known_kernels
+from lkm.kernels.packages import version_key
 from lkm.module.image import ModuleImage
-from lkm.module.source import read_file
+from lkm.module.names import normalize
 from lkm.operations.parallel import Progress, spread
 from lkm.operations.targets import at_rest
-from lkm.tree import kernels
-from lkm.tree.kernels import KnownKernel
-from lkm.tree.packages import version_key
 
 __all__ = ["Cell", "Distance", "Matrix", "Row", "kernels_named", "matrix", "module_paths"]
 
@@ -40,12 +40,12 @@ def kernels_named(names: Sequence[str]) -> tuple[KnownKernel, ...]:
     ``all`` are those whose image is here and can be read; a raw arm64 image, for one, cannot.
     """
     if "all" in names:
-        here = {k.release: k for k in kernels.known() if _is_readable(k)}
+        here = {k.release: k for k in known_kernels() if _is_readable(k)}
         if not here:
             raise NotFoundError("no kernel is here", hint="fetch one: lkm kernels fetch amd64")
         chosen = list(here.values())
     else:
-        chosen = [kernels.find(name) for name in dict.fromkeys(names)]
+        chosen = [find_kernel(name) for name in dict.fromkeys(names)]
     return tuple(sorted(chosen, key=lambda kernel: version_key(kernel.release)))
 
 
@@ -79,10 +79,10 @@ def _paths(name: str) -> Iterator[str]:
 
 
 def _in_newest_tree(name: str) -> str:
-    for known in reversed(kernels.known()):
+    for known in reversed(known_kernels()):
         if known.modules is not None:
             target = _target(known)
-            found = target.tree.modules.get(name.replace("-", "_")) if target.tree else None
+            found = target.tree.modules.get(normalize(name)) if target.tree else None
             if found:
                 return found
     raise NotFoundError(f"no kernel here has a module {name}", hint="name a file")

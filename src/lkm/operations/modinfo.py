@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lkm.errors import FormatError, NotFoundError
 from lkm.module import modinfo, signer
 from lkm.module.image import ModuleImage
-from lkm.tree.names import is_module_file, module_name, normalize_alias
+from lkm.module.names import is_module_file, module_name, normalize_alias
 
 BUILTIN = "(builtin)"
 _BUILTIN_MODINFO = "modules.builtin.modinfo"

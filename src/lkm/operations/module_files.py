@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from lkm import files
+from lkm.elf.file import ElfFile, ObjectType
+from lkm.elf.source import BytesSource, read_file
 from lkm.errors import FormatError, LkmError, NotFoundError
 from lkm.module import compression
 from lkm.module.compression import Compression
-from lkm.module.elf import ElfFile, ObjectType
-from lkm.module.source import BytesSource, read_file
 
 _SUFFIXES = tuple(f".ko{packed.suffix}" for packed in Compression)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from lkm.errors import NotFoundError
 from lkm.kernel.kernel import Kernel
+from lkm.module.names import normalize
 from lkm.taint import TaintFlag, from_letters
 
 
@@ -47,7 +48,7 @@ class ModuleState:
 
 def read_state(kernel: Kernel, name: str) -> ModuleState:
     """Return what ``kernel`` shows of a module; NotFoundError when it knows none of that name."""
-    name = name.replace("-", "_")
+    name = normalize(name)
     folder = f"/sys/module/{name}"
     modules = {module.name: module for module in kernel.modules()}
     loaded = modules.get(name)

@@ -12,8 +12,8 @@ from lkm.doctor import oops
 from lkm.doctor.decode import DecodedOops
 from lkm.doctor.verdict import ModuleRange
 from lkm.errors import NotFoundError
+from lkm.kernels.known import find_kernel
 from lkm.module.image import name_of
-from lkm.tree import kernels
 
 __all__ = ["DecodedOops", "ModuleRange", "decode", "module_ranges"]
 
@@ -59,7 +59,7 @@ def _trees(release: str) -> list[Path]:
         return []
     trees = [Path("/usr/lib/debug/lib/modules", release)]
     try:
-        known = kernels.find(release)
+        known = find_kernel(release)
     except NotFoundError:
         known = None
     if known is not None and known.release == release and known.modules is not None:

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 from lkm.errors import FormatError, NotFoundError
 from lkm.kernel.kernel import Kernel
+from lkm.kernels.known import find_kernel
 from lkm.module.image import ModuleImage
+from lkm.module.names import normalize
 from lkm.module.parameters import Parameter
 from lkm.operations import modinfo
-from lkm.tree import kernels
 from lkm.tree.config import kernel_options, read_config
 from lkm.tree.root import Root
 
@@ -48,7 +49,7 @@ def parameters(kernel: Kernel, module: str) -> tuple[ParameterState, ...]:
 
     NotFoundError when neither knows the module.
     """
-    name = module.replace("-", "_")
+    name = normalize(module)
     values = _values(kernel, name)
     described = {parameter.name: parameter for parameter in _described(kernel, name)}
     if values is None and not described and not _in_tree(kernel, name):
@@ -95,7 +96,7 @@ def _directory(kernel: Kernel) -> str:
     """Return the ``lib/modules/RELEASE`` of the kernel, whether or not it is there."""
     if not kernel.syscalls.shares_host_files:
         with contextlib.suppress(NotFoundError):
-            known = kernels.find(kernel.release)
+            known = find_kernel(kernel.release)
             return os.fspath(known.modules or "")
     return Root("/", kernel.release).modules_directory
 
@@ -137,4 +138,4 @@ def _settings(kernel: Kernel, module: str) -> list[tuple[str, Setting]]:
 
 def _setting(option: str, source: str) -> tuple[str, Setting]:
     name, _, value = option.partition("=")
-    return name.replace("-", "_"), Setting(value, source)
+    return normalize(name), Setting(value, source)

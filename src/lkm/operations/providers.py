@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lkm.errors import LkmError
+from lkm.kernels.known import KnownKernel
 from lkm.module.image import ModuleImage
-from lkm.module.names import module_name
+from lkm.module.names import is_module_file, module_name, normalize
 from lkm.module.symbols import Import
 from lkm.tree.indexes import Indexes
-from lkm.tree.kernels import KnownKernel
-from lkm.tree.names import is_module_file
 from lkm.vmlinux.image import open_cached
 
 
@@ -48,7 +47,7 @@ def providers(image: ModuleImage, kernel: KnownKernel | None) -> tuple[Provider,
     groups = []
     complete = True
     for module in image.depends:
-        exports = _exports_of(module.replace("-", "_"), image.path, kernel)
+        exports = _exports_of(normalize(module), image.path, kernel)
         complete &= exports is not None
         used = [left.pop(name) for name in exports or () if name in left]
         if used:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from lkm.errors import NotFoundError
 from lkm.tree.config import COMMAND_LINE, Config, read_config
 from lkm.tree.indexes import Indexes
 from lkm.tree.resolver import Resolver
@@ -33,9 +34,9 @@ def _named_root(release: str) -> Root | None:
     """Return the fetched kernel's root directory, where this machine has no such modules itself."""
     if os.path.isdir(os.path.join(Root("/", release).modules_directory, "kernel")):
         return None
-    from lkm.tree import kernels  # modprobe, which starts often, has no use for it
+    from lkm.kernels.known import find_kernel  # modprobe, which starts often, has no use for it
 
-    known = kernels.find(release)
+    known = find_kernel(release)
     return Root(known.root, known.release)
 
 
@@ -75,3 +76,20 @@ def is_live(module: str) -> bool:
             return file.read() == "live\n"
     except OSError:
         return False
+
+
+def indexed_root(release: str) -> Root:
+    """Return the root directory that the kernel of that release belongs to.
+
+    Raises NotFoundError when its modules are not here, or were never indexed.
+    """
+    from lkm.kernels.known import find_kernel  # as above
+
+    known = find_kernel(release)
+    root = Root(known.root, known.release)
+    if not os.path.exists(f"{root.modules_directory}/modules.dep"):
+        raise NotFoundError(
+            f"the modules of kernel {known.release} are not indexed",
+            hint=f"lkm depmod -b {known.root} {known.release}",
+        )
+    return root

@@ -13,10 +13,12 @@ from pathlib import Path
 from lkm import files, taint
 from lkm.errors import KernelError, UsageError
 from lkm.kernel.kernel import Kernel
-from lkm.kernel.open import choose, open_kernel
+from lkm.kernel.open import open_kernel
 from lkm.kernel.vm import guest, medium, secure_boot
 from lkm.kernel.vm.profile import Profile
 from lkm.kernel.vm.snapshot import Progress
+from lkm.kernels.choose import choose_bootable
+from lkm.kernels.known import KnownKernel
 from lkm.module import signature
 from lkm.module.image import ModuleImage
 from lkm.operations import mok_enrolment
@@ -25,7 +27,6 @@ from lkm.signing.certificate import Certificate
 from lkm.signing.keyring import Keyring, TrustedKey
 from lkm.signing.sign import KeySigner
 from lkm.signing.verify import Enforcement, Verdict
-from lkm.tree.kernels import KnownKernel
 
 PROFILES = {
     "none": (Enforcement.NONE, ""),
@@ -79,7 +80,7 @@ def prepare(
     image = ModuleImage.open(module)
     data = image.payload
     built_for = image.vermagic.release if image.vermagic else ""
-    kernel = choose(release or built_for)
+    kernel = choose_bootable(release or built_for)
     owner = certificate.load(mok) if mok else None
     if key and not owner:
         raise UsageError("--key needs its certificate", hint="give it with --mok CERT")

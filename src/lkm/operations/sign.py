@@ -81,10 +81,10 @@ def find_sign_file() -> str:
 
     Then the newest of the installed and of the fetched ones, as ``tree.kernels`` knows them.
     """
-    from lkm.tree import kernels  # only a key in a token needs it
+    from lkm.kernels.known import known_kernels
 
     headers = [Path("/lib/modules", os.uname().release, "build")]
-    headers += [kernel.headers for kernel in reversed(kernels.known()) if kernel.headers]
+    headers += [kernel.headers for kernel in reversed(known_kernels()) if kernel.headers]
     headers += sorted(Path("/usr/lib").glob("linux-kbuild-*"), reverse=True)
     for folder in headers:
         program = folder / _SIGN_FILE

@@ -13,8 +13,7 @@ from lkm.doctor.target import Target, nearest
 from lkm.doctor.target_image import read_image
 from lkm.doctor.target_tree import tree_of
 from lkm.errors import LkmError
-from lkm.tree import kernels
-from lkm.tree.kernels import KnownKernel
+from lkm.kernels.known import KnownKernel, known_kernels
 
 
 class History:
@@ -26,7 +25,7 @@ class History:
     @functools.cached_property
     def _kernels(self) -> list[KnownKernel]:
         """The readable kernels, oldest first, each release once."""
-        found = {kernel.release: kernel for kernel in kernels.known()}
+        found = {kernel.release: kernel for kernel in known_kernels()}
         return [k for k in found.values() if k.vmlinuz and os.access(k.vmlinuz, os.R_OK)]
 
     @functools.cache  # noqa: B019 - lives for one question
@@ -72,6 +71,6 @@ def _place(release: str, offer: Offer) -> str:
 
 def kernels_with_module(module: str, other_than: str) -> tuple[str, ...]:
     """Return the releases of known kernels that have a module of that name."""
-    others = (k for k in kernels.known() if k.modules is not None and k.release != other_than)
+    others = (k for k in known_kernels() if k.modules is not None and k.release != other_than)
     found = [k.release for k in others if module in tree_of(str(k.modules)).modules]
     return tuple(dict.fromkeys(found))

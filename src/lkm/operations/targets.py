@@ -11,10 +11,10 @@ from lkm.doctor.target import ImageFacts, Policy, Target, TreeFacts
 from lkm.doctor.target_image import read_image
 from lkm.doctor.target_tree import read_tree
 from lkm.errors import FormatError, NotFoundError, UnsupportedError
+from lkm.kernels.choose import BUILT_FOR, RUNNING, plain_flavour, prefer
+from lkm.kernels.known import KnownKernel, find_kernel, known_kernels
 from lkm.module.image import ModuleImage
-from lkm.tree import kernels
 from lkm.tree.config import COMMAND_LINE
-from lkm.tree.kernels import KnownKernel
 from lkm.tree.root import Root, find_root
 
 # What one kind of target needs is imported where that kind is opened: `lkm doctor FILE` is to
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 class Where:
     """Which kernel: ``kernel`` as for ``open_kernel``, a root directory and release, or a file.
 
-    All empty: the running kernel, if what it was booted from can be read here; else the one
-    ``module`` was built for, else the newest known.
+    All empty: the kernel that ``lkm.kernels.choose.prefer`` picks for ``module``.
     """
 
     kernel: str = ""
@@ -104,7 +103,7 @@ def _running(where: str) -> Opened:
 
 def _known(release: str) -> KnownKernel:
     """Return what is here of a running kernel: an image rather than headers, its own first."""
-    usable = [k for k in kernels.known() if k.release == release and _readable(k)]
+    usable = [k for k in known_kernels() if k.release == release and _readable(k)]
     if not usable:
         raise NotFoundError(
             f"nothing here tells what the kernel {release} exports",
@@ -125,43 +124,40 @@ def _readable(known: KnownKernel) -> bool:
 
 def _named(where: Where) -> Opened:
     if not where.root:
-        known = kernels.find(where.release)
+        known = find_kernel(where.release)
         return at_rest(known, f"the kernel {known.release} of {known.root}")
     root = find_root(where.root, where.release or None)
-    found = [k for k in kernels.known(where.root) if k.release == root.release and not k.fetched]
+    found = [k for k in known_kernels(where.root) if k.release == root.release and not k.fetched]
     if not found:
         raise NotFoundError(f"{where.root} has no kernel {root.release}")
     return at_rest(found[0], f"the kernel {root.release} of {where.root}")
 
 
 def _default(module: str) -> Opened:
-    release = os.uname().release
-    if any(k.release == release and _readable(k) for k in kernels.known()):
-        opened = _running("live")
-        return replace(opened, why="the running kernel")
-    here: dict[str, KnownKernel] = {}
-    for kernel in kernels.known():
+    readable: dict[str, KnownKernel] = {}
+    for kernel in known_kernels():
         if _readable(kernel):
-            here.setdefault(kernel.release, kernel)  # a fetched one first: it is complete
-    if not here:
+            readable.setdefault(kernel.release, kernel)  # a fetched one first: it is complete
+    if not readable:
         raise NotFoundError(
-            "no kernel is here to judge by", hint="fetch one: lkm kernels fetch amd64"
+            "no kernel is here to judge by",
+            hint=f"fetch one: lkm kernels fetch {plain_flavour()} --headers",
         )
-    built_for = _built_for(module)
-    if built_for in here:
-        return at_rest(here[built_for], "the kernel it was built for")
-    return _newest(list(here.values()))
+    return _preferred(list(readable.values()), _built_for(module))
 
 
-def _newest(here: list[KnownKernel]) -> Opened:
-    """Return the newest kernel that can be read; of another architecture some cannot."""
-    *older, newest = here
+def _preferred(candidates: list[KnownKernel], built_for: str) -> Opened:
+    """Open the kernel that is meant where none is named; of another architecture some cannot be."""
+    known, why = prefer(candidates, built_for)
+    if why == RUNNING:
+        return replace(_running("live"), why=why)
     try:
-        return at_rest(newest, "the newest kernel here")
+        return at_rest(known, why)
     except UnsupportedError:
-        if not older:
+        others = [kernel for kernel in candidates if kernel is not known]
+        if why == BUILT_FOR or not others:
             raise
-        return _newest(older)
+        return _preferred(others, "")
 
 
 def _built_for(module: str) -> str:

@@ -13,7 +13,8 @@ from enum import StrEnum
 
 from lkm.errors import KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
-from lkm.operations.shell import run_shell
+from lkm.module.names import normalize
+from lkm.operations.install_commands import run_shell
 from lkm.tree.lookup import Candidate
 from lkm.tree.resolver import Resolver
 
@@ -63,7 +64,7 @@ class UnloadOptions:
 
 def unload(kernel: Kernel, name: str, *, force: bool = False) -> Problem | None:
     """Unload one module as rmmod does; return why it stays, ``None`` when it is gone."""
-    module = name.replace("-", "_")
+    module = normalize(name)
     if not force:
         problem = _in_the_way(kernel, module)
         if problem:

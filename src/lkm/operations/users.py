@@ -11,6 +11,7 @@ from lkm.doctor.finding import Finding, Severity
 from lkm.errors import NotFoundError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
+from lkm.module.names import normalize
 
 
 def who_uses(module: str, where: str = "live") -> Finding:
@@ -21,7 +22,7 @@ def who_uses(module: str, where: str = "live") -> Finding:
 
 def users_in(kernel: Kernel, module: str) -> Finding:
     """Return the users of ``module`` in an open kernel."""
-    name = module.replace("-", "_")
+    name = normalize(module)
     try:
         loaded = kernel.module(name)
     except NotFoundError:
@@ -56,7 +57,7 @@ def _mounts(kernel: Kernel, module: str) -> Iterator[str]:
     for line in _text(kernel, "/proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), (right.split() or [""])[0]
-        if len(fields) > 4 and (kind.replace("-", "_") == module or fields[2] in numbers):
+        if len(fields) > 4 and (normalize(kind) == module or fields[2] in numbers):
             yield f"the {kind} file system mounted at {fields[4]}"
 
 
@@ -69,7 +70,7 @@ def _device_numbers(kernel: Kernel, module: str) -> frozenset[str]:
     majors = {
         number
         for number, name in re.findall(r"^ *(\d+) (\S+)$", _text(kernel, "/proc/devices"), re.M)
-        if name.replace("-", "_") == module
+        if normalize(name) == module
     }
     found = set()
     for kind in ("block", "char"):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lkm.errors import LkmError, NotFoundError, UsageError
+from lkm.kernels.known import find_kernel
 from lkm.module.image import ModuleImage
 from lkm.operations import module_files
 from lkm.operations.module_files import Failure, ModuleFile
@@ -17,7 +18,6 @@ from lkm.operations.parallel import Progress, spread
 from lkm.signing import certificate, keyring, trust_state, verify
 from lkm.signing.keyring import Keyring, TrustedKey
 from lkm.signing.verify import Verdict, Verification
-from lkm.tree import kernels
 from lkm.vmlinux.image import open_cached
 
 BUILTIN = "built into"
@@ -66,7 +66,7 @@ def kernel_keyring(kernel: str) -> Keyring:
     release = running if kernel == "live" else kernel
     if os.path.isfile(kernel):
         return builtin_keyring(kernel)
-    found = kernels.find(release)
+    found = find_kernel(release)
     if found.vmlinuz is None:
         raise NotFoundError(
             f"the image of kernel {found.release}, which holds its keys, is not here",

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lkm.module.names import module_name, normalize_alias
 from lkm.tree.config import Rule, softdeps
 from lkm.tree.config_files import Source
-from lkm.tree.names import module_name, normalize_alias
 from lkm.tree.plan import Plan, Reason, StepKind
 from lkm.tree.resolver import Resolver
 from lkm.tree.wildcards import match

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from lkm.module.names import normalize, normalize_alias
 from lkm.tree import command_line
 from lkm.tree.config_files import (
     ConfigFile,
@@ -19,7 +20,6 @@ from lkm.tree.config_files import (
     next_word,
     read_bytes,
 )
-from lkm.tree.names import normalize_alias
 from lkm.tree.root import Root
 
 COMMAND_LINE = "/proc/cmdline"
@@ -203,7 +203,7 @@ def kernel_options(text: bytes, path: str = COMMAND_LINE) -> list[Rule]:
 
 def _kernel_lists(text: bytes, path: str) -> list[Rule]:
     return [
-        Rule(key, os.fsdecode(name).replace("-", "_"), "", Source(path))
+        Rule(key, normalize(os.fsdecode(name)), "", Source(path))
         for key in ("module_blacklist", "modules_load")
         for name in command_line.plain_lists(text, key.encode())
     ]

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from lkm.module.names import module_name, normalize_alias
 from lkm.tree.config import Config, Rule, read_config, softdeps
 from lkm.tree.config_files import Source
 from lkm.tree.indexes import Indexes
-from lkm.tree.names import module_name, normalize_alias
 from lkm.tree.patterns import PatternTable
 from lkm.tree.root import Root
 

@@ -7,8 +7,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from lkm.elf.file import Section
 from lkm.module import signature
-from lkm.module.elf import Section
 from lkm.module.image import ModuleImage
 from tests.support.corrupt import with_field, without_field
 from tests.support.kernels import kernel_files

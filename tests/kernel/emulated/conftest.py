@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from lkm.kernel.emulated import open_machine
+from lkm.kernel.emulated.hardware.processor import Limits
 from lkm.kernel.emulated.machine import EmulatedMachine
-from lkm.kernel.emulated.processor import Limits
 from lkm.kernel.kernel import Kernel
 from tests.support.kernels import kernel_files
 

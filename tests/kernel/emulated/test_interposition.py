@@ -6,9 +6,9 @@ import pytest
 
 from lkm.errors import KernelError
 from lkm.kernel.emulated import open_machine
-from lkm.kernel.emulated.findings import Access, FaultKind
-from lkm.kernel.emulated.interposition import Interposition
 from lkm.kernel.emulated.machine import EmulatedMachine
+from lkm.kernel.emulated.watch.findings import Access, FaultKind
+from lkm.kernel.emulated.watch.interposition import Interposition
 from lkm.kernel.kernel import Kernel
 from lkm.module.image import ModuleImage
 from tests.support.kernels import SERIES, kernel_files

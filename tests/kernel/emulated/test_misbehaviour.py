@@ -7,8 +7,8 @@ import errno
 import pytest
 
 from lkm.errors import KernelDiedError, KernelError
+from lkm.kernel.emulated.hardware.processor import Limits
 from lkm.kernel.emulated.machine import EmulatedMachine
-from lkm.kernel.emulated.processor import Limits
 from lkm.kernel.kernel import Kernel
 from tests.support.modules import built
 

@@ -11,7 +11,7 @@ from tests.support.kernels import KernelFiles
 def test_agent_sources_are_all_of_ours_it_imports() -> None:
     package = Path(guest.__file__).parents[2]
     code = (
-        "import lkm.kernel.agent, sys\n"
+        "import lkm.kernel.guest.agent, sys\n"
         "print('\\n'.join(m.__file__ for n, m in sys.modules.items() if n.startswith('lkm')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

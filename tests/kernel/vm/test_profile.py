@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from lkm.errors import NotFoundError, UsageError
-from lkm.kernel.open import choose, open_kernel
+from lkm.kernel.open import open_kernel
 from lkm.kernel.vm.profile import Profile, cache_key
+from lkm.kernels.choose import choose_bootable
 from tests.support.kernels import KernelFiles
 
 
@@ -36,9 +37,9 @@ def test_impossible_machines() -> None:
 
 
 def test_choice() -> None:
-    assert choose("6.1.0-56-rt-amd64").release == "6.1.0-56-rt-amd64"
+    assert choose_bootable("6.1.0-56-rt-amd64").release == "6.1.0-56-rt-amd64"
     with pytest.raises(NotFoundError):
-        choose("1.2.3-none")
+        choose_bootable("1.2.3-none")
     for wrong in ("", "vmx", "live:6.1", "qemu"):
         with pytest.raises(UsageError, match="names no kernel"):
             open_kernel(wrong)

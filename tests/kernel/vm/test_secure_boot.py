@@ -9,14 +9,14 @@ import pytest
 from lkm.errors import KernelError, NotFoundError, UnsupportedError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.vm import firmware, medium, secure_boot
-from lkm.tree import kernels
+from lkm.kernels.known import KnownKernel, find_kernel
 from lkm.vmlinux import payload
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 
 
 def test_secure_boot_is_on_and_the_kernel_locked(kernel: KernelFiles) -> None:
-    profile = secure_boot.profile_of(kernels.find(kernel.release))
+    profile = secure_boot.profile_of(find_kernel(kernel.release))
     with Kernel(secure_boot.open_machine(profile)) as machine:
         assert machine.release == kernel.release
         assert "[integrity]" in machine.read_text("/sys/kernel/security/lockdown")
@@ -45,6 +45,6 @@ def test_the_chain_starts_signed_kernels_only(kernel: KernelFiles) -> None:
 
 
 def test_a_kernel_without_image_is_named() -> None:
-    known = kernels.KnownKernel("1.2.3", Path("/"), None, None, None, fetched=False)
+    known = KnownKernel("1.2.3", Path("/"), None, None, None, fetched=False)
     with pytest.raises(NotFoundError, match=r"1\.2\.3"):
         secure_boot.profile_of(known)

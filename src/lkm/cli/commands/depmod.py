@@ -13,8 +13,8 @@ from lkm.operations.depmod import Order, index, is_up_to_date, show
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from lkm.tree.depmod_request import Outcome, Progress
-    from lkm.tree.depmod_rules import Report
+    from lkm.depmod.request import Outcome, Progress
+    from lkm.depmod.rules import Report
 
 TOOL = Tool(
     "depmod",

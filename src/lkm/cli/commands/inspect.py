@@ -10,7 +10,7 @@ from lkm import taint
 from lkm.cli.tool_command import complete_modules
 from lkm.cli.view import Block, Cell, Pairs, Styled, Table, show
 from lkm.elf import machine
-from lkm.module.elf import SectionFlag
+from lkm.elf.file import SectionFlag
 from lkm.module.parameters import Parameter
 from lkm.operations.inspect import Inspection, inspect
 from lkm.operations.providers import Provider, ProviderKind

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from lkm.cli.output import ProgressLine, print_json
-from lkm.operations import kernels
+from lkm.kernels.fetch import available_releases, fetch_kernel, remove_kernel
+from lkm.kernels.known import KnownKernel, known_kernels
 
 
 @click.group("kernels", invoke_without_command=True)
@@ -21,20 +22,20 @@ def command(
     if ctx.invoked_subcommand:
         return
     if available:
-        releases = kernels.available(arch, suite)
+        releases = available_releases(arch, suite)
         if as_json:
             print_json("kernels", available=releases)
         else:
             click.echo("".join(f"{release}\n" for release in releases), nl=False)
         return
-    found = kernels.known()
+    found = known_kernels()
     if as_json:
         print_json("kernels", kernels=found)
     else:
         _print_table(found)
 
 
-def _print_table(found: tuple[kernels.KnownKernel, ...]) -> None:
+def _print_table(found: tuple[KnownKernel, ...]) -> None:
     if not found:
         click.echo("no kernel is here; fetch one: lkm kernels fetch amd64")
         return
@@ -61,7 +62,7 @@ def fetch(what: str, headers: bool, arch: str | None, suite: str | None, as_json
     """
     line = ProgressLine()
     try:
-        kernel = kernels.fetch(what, headers=headers, architecture=arch, suite=suite, progress=line)
+        kernel = fetch_kernel(what, headers=headers, architecture=arch, suite=suite, progress=line)
     finally:
         line.clear()
     if as_json:
@@ -75,4 +76,4 @@ def fetch(what: str, headers: bool, arch: str | None, suite: str | None, as_json
 def remove(releases: tuple[str, ...]) -> None:
     """Remove fetched kernels from lkm's cache."""
     for release in releases:
-        kernels.remove(release)
+        remove_kernel(release)

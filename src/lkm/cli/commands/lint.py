@@ -6,7 +6,8 @@ import click
 
 from lkm.cli.output import print_json
 from lkm.cli.tree_options import OpenTree, tree_options
-from lkm.operations.lint import Finding, Severity, lint
+from lkm.operations.lint.lint import lint
+from lkm.operations.lint.tree import LintFinding, LintSeverity
 
 
 @click.command("lint")
@@ -19,19 +20,19 @@ def command(everything: bool, open_tree: OpenTree, as_json: bool) -> int:
     The exit status is 1 when there is an error or a warning.
     """
     findings = lint(open_tree())
-    notes = [finding for finding in findings if finding.severity is Severity.NOTE]
+    notes = [finding for finding in findings if finding.severity is LintSeverity.NOTE]
     if as_json:
         print_json("lint", findings=findings)
     else:
         for finding in findings:
-            if everything or finding.severity is not Severity.NOTE:
+            if everything or finding.severity is not LintSeverity.NOTE:
                 click.echo(line(finding))
         if notes and not everything:
             click.echo(f"{len(notes)} notes; --all shows them", err=True)
     return 1 if len(notes) < len(findings) else 0
 
 
-def line(finding: Finding) -> str:
+def line(finding: LintFinding) -> str:
     """Return a finding as compilers print theirs: place, severity, message, code."""
     text = f"{finding.source}: {finding.severity}: {finding.message} [{finding.code}]"
     return f"{text}\n    {finding.hint}" if finding.hint else text

@@ -7,8 +7,8 @@ import click
 from lkm.cli import refusal
 from lkm.cli.kernel_choice import kernel_option, opened
 from lkm.cli.output import print_json
-from lkm.operations.indexed import indexed_root
 from lkm.operations.load_list import Loaded, configured, load_all
+from lkm.operations.resolve import indexed_root
 from lkm.tree.root import Root
 
 

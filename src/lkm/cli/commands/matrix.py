@@ -9,7 +9,7 @@ import click
 from lkm.cli.output import ProgressLine, print_json
 from lkm.operations import matrix as operation
 from lkm.operations.matrix import Distance, Matrix, Row
-from lkm.operations.matrix_try import Trial, confirm
+from lkm.operations.matrix_confirm import Trial, confirm
 
 _MOST_ROWS = 40
 

@@ -8,8 +8,8 @@ import click
 
 from lkm.cli.try_text import JsonLines, TextPrinter
 from lkm.errors import UsageError
-from lkm.operations.try_ import Request, run
-from lkm.operations.try_run import Action, Procedure, Watching
+from lkm.operations.trial.request import Action, Procedure, TrialRequest, Watching
+from lkm.operations.trial.trial import run
 
 
 class _InOrder(click.Option):
@@ -101,7 +101,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         lockdown=lockdown,
         keep=keep,
     )
-    request = Request(
+    request = TrialRequest(
         what,
         procedure,
         kernel=kernel,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from lkm.doctor.case import ELF64_HEADER, ELF64_SECTION, Case, SectionRow
 from lkm.doctor.causes import format
 from lkm.doctor.finding import Evidence, Finding
+from lkm.elf.file import SectionFlag, SectionType
 from lkm.module import compression
 from lkm.module.compression import Compression
-from lkm.module.elf import SectionFlag, SectionType
 
 _ET_REL = 1
 # x86-64, ARM64, RISC-V, LoongArch, PowerPC (whose big-endian kernels Debian no longer builds)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from lkm.doctor.case import Case
 from lkm.doctor.causes import state
 from lkm.doctor.finding import Evidence, Finding
+from lkm.elf.file import SectionFlag
 from lkm.elf.machine import X86_64
-from lkm.module.elf import SectionFlag
 
 # arch/x86/include/asm/pgtable_64_types.h: MODULES_END, and MODULES_VADDR with KASLR and without
 _X86_64_END = 0xFFFFFFFFFF000000

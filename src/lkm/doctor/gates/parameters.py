@@ -15,6 +15,7 @@ from lkm.doctor.causes import parameters
 from lkm.doctor.finding import Finding, Severity
 from lkm.doctor.parameter_values import Argument, Refusal
 from lkm.doctor.target import nearest
+from lkm.module.names import normalize
 
 _SPECIAL = ("async_probe", "dyndbg")
 
@@ -38,7 +39,7 @@ def _try(
     case: Case, argument: Argument, known: Mapping[str, tuple[str, int | None]]
 ) -> Iterator[Finding]:
     name = argument.name
-    source = dict(case.sources).get(name.replace("-", "_"), "")
+    source = dict(case.sources).get(normalize(name), "")
     found = next((key for key in known if values.same_name(key, name)), None)
     if found is None:
         if name not in _SPECIAL:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from lkm.doctor.case import Case
 from lkm.doctor.causes import format, version
 from lkm.doctor.finding import Finding
-from lkm.module.elf import Section, SectionFlag, SectionType
+from lkm.elf.file import Section, SectionFlag, SectionType
 
 _THIS_MODULE = ".gnu.linkonce.this_module"
 

@@ -14,8 +14,8 @@ from lkm.doctor.case import Case
 from lkm.doctor.causes import symbols
 from lkm.doctor.finding import Finding, Severity
 from lkm.doctor.offers import Offer
+from lkm.elf.file import SHN_ABS, SHN_COMMON, SHN_UNDEF, Binding, ElfFile, Symbol
 from lkm.elf.machine import I386, X86_64
-from lkm.module.elf import SHN_ABS, SHN_COMMON, SHN_UNDEF, Binding, ElfFile, Symbol
 from lkm.module.names import module_name
 
 _SHN_LIVEPATCH = 0xFF20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import unicorn
 
 from lkm.errors import UsageError
-from lkm.kernel.emulated.memory import PAGE
+from lkm.kernel.emulated.hardware.memory import PAGE
 
 SIZE = 8 << 20
 _ALIGNMENT = 16

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.file_formats import parse_directory, parse_status
+from lkm.kernel.emulated.hardware.processor import Limits
 from lkm.kernel.emulated.modprobe import Modprobe
-from lkm.kernel.emulated.processor import Limits
 from lkm.kernel.emulated.session import Session
-from lkm.kernel.emulated.snapshot import Snapshot
+from lkm.kernel.emulated.start.snapshot import Snapshot
 from lkm.kernel.emulated.system_calls import Number
 from lkm.kernel.requests import Provider, Request
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
 
 if TYPE_CHECKING:
-    from lkm.kernel.emulated.guard import GuardHeap
-    from lkm.kernel.emulated.interposition import Interposition
-    from lkm.kernel.emulated.workshop import Workshop
+    from lkm.kernel.emulated.watch.code_page import Workshop
+    from lkm.kernel.emulated.watch.guard import GuardHeap
+    from lkm.kernel.emulated.watch.interposition import Interposition
     from lkm.module.image import ModuleImage
     from lkm.vmlinux.image import VmlinuxImage
 
@@ -108,8 +108,8 @@ class EmulatedMachine(Syscalls):
         ``trace`` keeps its calls. There is one interposition at a time.
         """
         # Imported when wanted: most machines run without.
-        from lkm.kernel.emulated.interposition import Interposition
-        from lkm.kernel.emulated.workshop import Workshop
+        from lkm.kernel.emulated.watch.code_page import Workshop
+        from lkm.kernel.emulated.watch.interposition import Interposition
 
         self._end_interposition()
         restored = self.session.restored
@@ -130,7 +130,7 @@ class EmulatedMachine(Syscalls):
             self.session.restored.module_loads.listener = None
 
     def _guard_heap(self, alignment: int) -> GuardHeap:
-        from lkm.kernel.emulated.guard import TABLES, GuardHeap, blocks
+        from lkm.kernel.emulated.watch.guard import TABLES, GuardHeap, blocks
 
         assert self._workshop is not None
         symbols = self.image.kallsyms

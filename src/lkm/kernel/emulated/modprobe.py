@@ -6,7 +6,7 @@ Source: ``kernel/module/kmod.c: call_modprobe`` (``/sbin/modprobe -q -- NAME``).
 from __future__ import annotations
 
 from lkm.errors import LkmError
-from lkm.kernel.emulated.memory import Memory
+from lkm.kernel.emulated.hardware.memory import Memory
 from lkm.kernel.emulated.system_calls import (
     MAP_PRIVATE_ANONYMOUS_POPULATE,
     PROT_READ_WRITE,

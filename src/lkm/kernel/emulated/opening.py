@@ -9,10 +9,10 @@ from pathlib import Path
 
 import unicorn
 
-from lkm.kernel.emulated import cache
-from lkm.kernel.emulated.command_line import complete
 from lkm.kernel.emulated.machine import EmulatedMachine
-from lkm.kernel.requests import lazily_from_tree
+from lkm.kernel.emulated.start import cache
+from lkm.kernel.emulated.start.command_line import complete
+from lkm.kernel.providers import from_tree
 
 _BOOT_SECTOR = 4096
 _REVISION = "9"
@@ -40,7 +40,7 @@ def open_machine(
 
     def build() -> cache.Writer:
         # Only who boots pays for importing what knows images, types and patches.
-        from lkm.kernel.emulated.first_boot import first_boot
+        from lkm.kernel.emulated.start.first_boot import first_boot
         from lkm.vmlinux.image import open_cached
 
         image = open_cached(path)
@@ -50,5 +50,5 @@ def open_machine(
     snapshot = cache.obtain(key, build, lambda: tell("waiting for another process to boot it"))
     machine = EmulatedMachine(snapshot, os.fspath(path))
     if root is not None:
-        machine.answer_requests(lazily_from_tree(root, machine.release))
+        machine.answer_requests(from_tree(root, machine.release))
     return machine

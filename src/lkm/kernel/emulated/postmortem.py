@@ -9,10 +9,10 @@ from __future__ import annotations
 import unicorn
 from unicorn import x86_const as x86
 
-from lkm.kernel.emulated.death import Died
-from lkm.kernel.emulated.layout import LOG_LINE, LOG_REWIND
-from lkm.kernel.emulated.memory import MASK
-from lkm.kernel.emulated.processor import Processor
+from lkm.kernel.emulated.hardware.death import Died
+from lkm.kernel.emulated.hardware.layout import LOG_LINE, LOG_REWIND
+from lkm.kernel.emulated.hardware.memory import MASK
+from lkm.kernel.emulated.hardware.processor import Processor
 from lkm.kernel.emulated.tasks import FUNCTION_ARGUMENTS
 
 _SCRATCH, _LINE, _ITERATOR, _LENGTH = 0x1000, 1024, 0, 256

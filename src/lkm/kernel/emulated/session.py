@@ -13,10 +13,10 @@ from lkm.errors import KernelDiedError
 from lkm.kernel.emulated import postmortem
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.arena import Arena
-from lkm.kernel.emulated.death import Died, Restarted
+from lkm.kernel.emulated.hardware.death import Died, Restarted
 from lkm.kernel.emulated.modprobe import Modprobe
-from lkm.kernel.emulated.restored import Restored
-from lkm.kernel.emulated.snapshot import Snapshot
+from lkm.kernel.emulated.start.restored import Restored
+from lkm.kernel.emulated.start.snapshot import Snapshot
 from lkm.kernel.emulated.system_calls import Call, Number
 from lkm.kernel.emulated.tasks import Program
 from lkm.kernel.log import parse_text

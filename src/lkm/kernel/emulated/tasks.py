@@ -12,8 +12,8 @@ from collections.abc import Callable, Generator
 from unicorn import x86_const as x86
 
 from lkm.kernel import small_elf
-from lkm.kernel.emulated.memory import MASK, signed
-from lkm.kernel.emulated.processor import Processor, UserReturn
+from lkm.kernel.emulated.hardware.memory import MASK, signed
+from lkm.kernel.emulated.hardware.processor import Processor, UserReturn
 from lkm.kernel.emulated.system_calls import Call, Number
 
 Program = Generator[Call, int, int]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lkm.errors import FormatError, KernelDiedError, LkmError, ToolError
-from lkm.kernel import wire
+from lkm.kernel.guest import wire
 from lkm.kernel.vm.modprobe import Modprobe
 from lkm.kernel.vm.process import QemuProcess
 

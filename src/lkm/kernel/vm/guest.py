@@ -15,32 +15,37 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import lkm
 from lkm.errors import NotFoundError, ToolError
 from lkm.kernel import cpio
-from lkm.kernel.guest_interface import MODPROBE_PROGRAM
+from lkm.kernel.guest.interface import MODPROBE_PROGRAM
 from lkm.kernel.vm.modprobe_program import modprobe_program
 from lkm.module.image import ModuleImage, name_of
+from lkm.module.names import normalize
 
-_PACKAGE = Path(lkm.__file__).parent
+_PACKAGE = Path(__file__).parents[2]
 GUEST_PACKAGE = "/lkm/src"
 """The folder of the guest that our package lies in."""
 
 _MODULE_LIST = "lkm/modules.list"
 _WANTED_MODULES = ("virtio_pci", "virtio_console")
-_AGENT_MODULES = ("lkm.kernel.agent", "encodings.ascii", "encodings.latin_1")
+_AGENT_MODULES = ("lkm.kernel.guest.agent", "encodings.ascii", "encodings.latin_1")
 
 AGENT_SOURCES = (
     *("__init__.py", "errors.py", "kernel/__init__.py", "kernel/syscalls.py", "kernel/live.py"),
-    *("kernel/wire.py", "kernel/requests.py", "kernel/guest_interface.py"),
-    *("kernel/guest_process.py", "kernel/guest_modprobe.py", "kernel/agent.py"),
+    *(
+        "kernel/guest/__init__.py",
+        "kernel/guest/wire.py",
+        "kernel/requests.py",
+        "kernel/guest/interface.py",
+    ),
+    *("kernel/guest/process.py", "kernel/guest/modprobe.py", "kernel/guest/agent.py"),
 )
 """The files of this package that the agent is made of."""
 
 _INIT = """#!{interpreter} -ISB
 import sys
 sys.path.insert(0, {package!r})
-from lkm.kernel.agent import main
+from lkm.kernel.guest.agent import main
 main()
 """
 
@@ -126,7 +131,7 @@ def module_closure(modules: Path, wanted: Iterable[str]) -> list[Path]:
             return
         image = ModuleImage.open(path)
         for dependency in image.depends:
-            visit(dependency.replace("-", "_"))
+            visit(normalize(dependency))
         image.close()
         ordered[name] = path
 

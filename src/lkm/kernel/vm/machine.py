@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from lkm.errors import NotFoundError, UnsupportedError
-from lkm.kernel.requests import Provider, Request, lazily_from_tree
+from lkm.kernel.providers import from_tree
+from lkm.kernel.requests import Provider, Request
 from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
 from lkm.kernel.vm import guest, snapshot
 from lkm.kernel.vm.connection import Connection, value_of
 from lkm.kernel.vm.profile import Profile
 from lkm.kernel.vm.snapshot import Progress
-from lkm.tree.kernels import KnownKernel
+from lkm.kernels.known import KnownKernel
 
 _POLL_SECONDS = 0.05
 _FILES_AT_ONCE = 64
@@ -61,7 +62,7 @@ class VirtualMachine(Syscalls):
         self.connection = connection
         if profile.modules is not None:
             # ROOT/lib/modules/RELEASE
-            self.answer_requests(lazily_from_tree(profile.modules.parents[2], profile.release))
+            self.answer_requests(from_tree(profile.modules.parents[2], profile.release))
 
     @property
     def name(self) -> str:

@@ -8,8 +8,8 @@ from dataclasses import astuple
 from typing import Any
 
 from lkm.errors import FormatError, LkmError
-from lkm.kernel import wire
-from lkm.kernel.guest_interface import REQUEST, RESULTS
+from lkm.kernel.guest import wire
+from lkm.kernel.guest.interface import REQUEST, RESULTS
 from lkm.kernel.requests import Insertion, Provider, Request
 
 _LIMIT = 30.0  # seconds for one message, of a guest that died in the middle of it

@@ -1,4 +1,4 @@
-"""The program that the guest's kernel executes as modprobe (see ``lkm.kernel.guest_modprobe``)."""
+"""The program that the guest's kernel executes as modprobe (see ``lkm.kernel.guest.modprobe``)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 import struct
 
 from lkm.kernel import small_elf
-from lkm.kernel.guest_interface import MODPROBE_ADDRESS
+from lkm.kernel.guest.interface import MODPROBE_ADDRESS
 
 _SOCKET, _CONNECT, _EXIT_GROUP = 41, 42, 231  # arch/x86/entry/syscalls/syscall_64.tbl
 _SYSCALL = b"\x0f\x05"

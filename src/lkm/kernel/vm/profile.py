@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lkm.errors import ToolError, UsageError
-from lkm.kernel.guest_interface import AGENT_PORT, MODPROBE_PORT
+from lkm.kernel.guest.interface import AGENT_PORT, MODPROBE_PORT
 from lkm.kernel.vm.firmware import Firmware
 
 QEMU = "qemu-system-x86_64"

@@ -18,7 +18,7 @@ from lkm.kernel.vm.machine import VirtualMachine
 from lkm.kernel.vm.process import QemuProcess
 from lkm.kernel.vm.profile import Profile
 from lkm.kernel.vm.snapshot import Progress
-from lkm.tree.kernels import KnownKernel
+from lkm.kernels.known import KnownKernel
 
 _MEMORY = 512
 _SCREEN_LIMIT = 120.0

@@ -1,0 +1,1 @@
+"""From the modules of a tree to its index files: walk, scan, order, output, publish."""

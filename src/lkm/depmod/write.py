@@ -1,0 +1,87 @@
+"""Put the index files of a build into their folder, nearly half of them from another process."""
+
+from __future__ import annotations
+
+from lkm.depmod.request import PARTS
+from lkm.record import Record
+
+TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from typing import Any
+
+    from lkm.depmod.build import Build
+    from lkm.depmod.publish import IndexFolder
+    from lkm.depmod.request import Messages
+    from lkm.depmod.workers import Forked, Receive
+
+APART = ("aliases", "symbol trie", "builtin", "small")
+"""The parts another process makes while this one still has to find who needs whom."""
+UPDATED_APART = ("aliases", "builtin")
+"""The parts it makes where that is known from before, when it also keeps the facts."""
+
+
+class Partner(Record):
+    """A process that is putting the files of ``parts`` with ``put_apart``."""
+
+    process: Forked
+    parts: tuple[str, ...]
+
+
+def put_parts(folder: IndexFolder, build: Build, parts: Collection[str]) -> Messages:
+    """Put the files of ``parts`` and return the messages of each.
+
+    Raises ``CycleError``, and ``OSError`` when a file cannot be written.
+    """
+    messages: Messages = {}
+    for part in PARTS:
+        if part in parts:
+            own = messages.setdefault(part, [])
+            for name, data in build.files(part, lambda *message, own=own: own.append(message)):
+                folder.put(name, data)
+    return messages
+
+
+def put_apart(
+    folder: IndexFolder,
+    build: Build,
+    parts: Collection[str],
+    receive: Receive,
+    save: Callable[[], int] | None = None,
+) -> Iterator[Any]:
+    """Put the files of ``parts`` in a process of its own, and then rename all for its parent.
+
+    In between it calls ``save``, if given, whose result its parent gets.
+    """
+    messages = put_parts(folder, build, parts)
+    yield messages, folder.written, save() if save else 0
+    folder.take_places(receive())
+    yield True
+
+
+def put_together(
+    folder: IndexFolder,
+    build: Build,
+    parts: Collection[str],
+    partner: Partner | None,
+    save: Callable[[], int] | None,
+) -> tuple[Messages, int]:
+    """Put the files of ``parts`` as ``put_parts`` does; returns what ``save`` does, too.
+
+    Some of them the ``partner``, if there is one, is putting with ``put_apart``; with no ``save``
+    here it is done there.
+    """
+    apart = partner.parts if partner else ()
+    answer = None
+    try:
+        messages = put_parts(folder, build, [part for part in parts if part not in apart])
+        number = save() if save else 0
+    finally:
+        if partner:
+            answer = partner.process.result()
+    if answer is None:
+        # If it has died: of what, doing it here will tell.
+        return messages | put_parts(folder, build, apart), number
+    theirs, written, saved = answer
+    folder.accept(written)
+    return messages | theirs, number or saved

@@ -1,0 +1,1 @@
+"""What the kernel finds below it: processor, memory, clock, ports, firmware tables."""

@@ -1,0 +1,210 @@
+"""The machine below user space: runs until a task is about to return to user mode.
+
+That is the only place where the outside and the kernel meet. On the way the machine lets time
+pass when the kernel is idle, interrupts module code that spins, and stops at breakpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import unicorn
+from unicorn import x86_const as x86
+
+from lkm.kernel.emulated.hardware.death import Died, Restarted
+from lkm.kernel.emulated.hardware.devices import HERTZ, TICK, Devices, DeviceState
+from lkm.kernel.emulated.hardware.engine_context import Context, ContextLayout
+from lkm.kernel.emulated.hardware.exceptions import Exceptions
+from lkm.kernel.emulated.hardware.layout import KernelLayout
+from lkm.kernel.emulated.hardware.memory import PAGE, Memory
+from lkm.kernel.emulated.hardware.patches import HALT
+from lkm.kernel.emulated.hardware.watchdog import Watchdog
+
+_ADDRESS_SPACE_END = 0xFFFFFFFFFF000000
+_NOTHING_THERE = 0xFFFFFFFFFFFFFFFF
+_DEVICE_SPACE_END = 1 << 32
+_MOST_TEXT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the kernel may be busy: ``seconds`` of processor time between two returns to user
+    mode, ``idle`` seconds of its own time without any, ``blocks`` of module code between ticks,
+    ``spin`` ticks in a row in module code."""
+
+    seconds: float = 60.0
+    idle: float = 60.0
+    blocks: int = 3000
+    spin: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class UserReturn:
+    """A task about to return to user mode: its task_struct, its pid, and its pt_regs."""
+
+    task: int
+    pid: int
+    registers: int
+
+
+class Processor:
+    """The processor with its memory and devices."""
+
+    def __init__(
+        self,
+        uc: unicorn.Uc,
+        ram: memoryview,
+        layout: KernelLayout,
+        context: ContextLayout,
+        devices: DeviceState,
+    ) -> None:
+        self.uc = uc
+        self.layout = layout
+        self.limits = Limits()
+        self.memory = Memory(uc, ram)
+        self.devices = Devices(devices)
+        self.context = Context(uc, context)
+        self.exceptions = Exceptions(uc, self.memory, self.context)
+        self._watchdog = Watchdog(uc.emu_stop)
+        self._blocks = 0
+        self._spins = 0
+        self._tick_due = False
+        self._ram_size = len(ram)
+        self._hooks: set[int] = set()
+        self._attach()
+
+    def _attach(self) -> None:
+        self.devices.attach(self.hook)
+        self.exceptions.attach(self.hook)
+        # Reads of device memory that nobody answers give ones, as on a PC bus.
+        size = _DEVICE_SPACE_END - self._ram_size
+        self.uc.mmio_map(self._ram_size, size, _nothing_there, None, _ignored, None)
+        self.breakpoint(self.layout.symbols["emergency_restart"], _restarted)
+        copy = self.layout.symbols.get("text_poke_copy")
+        if copy is not None:
+            self.breakpoint(copy, self._text_copied)
+        start = self.layout.modules_start
+        self.hook(unicorn.UC_HOOK_BLOCK, self._block, start, _ADDRESS_SPACE_END)
+
+    def hook(
+        self, kind: int, action: Callable[..., object], begin: int = 1, end: int = 0, which: int = 0
+    ) -> int:
+        """Add one of Unicorn's hooks, of all addresses when none are given; return a handle."""
+        handle: int = self.uc.hook_add(kind, action, None, begin, end, which)
+        self._hooks.add(handle)
+        return handle
+
+    def unhook(self, handle: int) -> None:
+        """Take a hook away."""
+        self._hooks.discard(handle)
+        self.uc.hook_del(handle)
+
+    def breakpoint(self, address: int, action: Callable[[], None]) -> int:
+        """Call ``action`` each time the processor comes to ``address``; return a handle.
+
+        An exception it raises stops the machine and comes out of ``run``.
+        """
+
+        def hook(_uc: unicorn.Uc, _address: int, _size: int, _data: object) -> None:
+            action()
+
+        return self.hook(unicorn.UC_HOOK_CODE, hook, address, address)
+
+    def forget_code(self, address: int, size: int) -> None:
+        """Drop what was translated from ``size`` bytes of code at a virtual address.
+
+        Unicorn notices a store into translated code, but only at the bytes stored first, and not
+        at all what changes behind its back. Page by page, for it takes memory to be contiguous.
+        """
+        for start in range(address & -PAGE, address + size, PAGE):
+            self.uc.ctl_remove_cache(start, start + PAGE)
+
+    def register(self, name: int) -> int:
+        """Return a register by Unicorn's number."""
+        value: int = self.uc.reg_read(name)
+        return value
+
+    @property
+    def place(self) -> int:
+        """Where the processor is."""
+        return self.register(x86.UC_X86_REG_RIP)
+
+    @property
+    def current(self) -> tuple[int, int]:
+        """The running task: its task_struct and its pid."""
+        per_cpu = self.uc.reg_read(x86.UC_X86_REG_GS_BASE)
+        task = self.memory.u64(self.layout.current_at(per_cpu))
+        return task, self.memory.u32(task + self.layout.offsets["task_struct.pid"])
+
+    def run(self) -> UserReturn:
+        """Run until a task is about to return to user mode; raises ``Died``."""
+        idle = 0
+        self._spins = 0
+        while True:
+            self._emulate()
+            rip = self.place
+            if rip == self.layout.user_return + 1:
+                task, pid = self.current
+                return UserReturn(task, pid, self.register(x86.UC_X86_REG_RSP))
+            if self._tick_due:
+                self._tick_due = False
+            elif self.memory.read(rip - 1, 1) == HALT:
+                idle += 1
+                self._check_idle(idle)
+            else:
+                raise Died(f"the emulation stopped at {rip:#x}")
+            self.exceptions.deliver(self.devices.advance())
+
+    def _check_idle(self, ticks: int) -> None:
+        if not self.exceptions.enabled:
+            raise Died("the processor halted with interrupts disabled")
+        if ticks * TICK > self.limits.idle * HERTZ:
+            raise Died(f"nothing happened for {self.limits.idle:g} seconds")
+
+    def _emulate(self) -> None:
+        self._watchdog.arm(self.limits.seconds)
+        try:
+            self.uc.emu_start(self.place, 0)
+        except unicorn.UcError as error:
+            raise Died(f"the emulator gave up: {error}") from error
+        finally:
+            self._watchdog.disarm()
+        if self._watchdog.fired:
+            raise Died(f"the kernel was busy for {self.limits.seconds:g} seconds without end")
+
+    def _text_copied(self) -> None:
+        """text_poke_copy(address, source, size): programs that the kernel compiles (BPF)."""
+        size = min(self.register(x86.UC_X86_REG_RDX), _MOST_TEXT)
+        self.forget_code(self.register(x86.UC_X86_REG_RDI), size)
+
+    def _block(self, uc: unicorn.Uc, _address: int, _size: int, _data: object) -> None:
+        """Count the basic blocks of module code; when it spins, a timer interrupt is due."""
+        self._blocks += 1
+        if self._blocks < self.limits.blocks or not self.exceptions.enabled:
+            return
+        self._blocks = 0
+        self._spins += 1
+        if self._spins > self.limits.spin:
+            raise Died(f"module code did not end within {self._spins} timer ticks")
+        self._tick_due = True
+        uc.emu_stop()
+
+    def close(self) -> None:
+        """Let go of the emulator, which otherwise lives on in the callbacks that it holds."""
+        self._watchdog.end()
+        for handle in list(self._hooks):
+            self.unhook(handle)
+        self.uc.mem_unmap(self._ram_size, _DEVICE_SPACE_END - self._ram_size)
+
+
+def _restarted() -> None:
+    raise Restarted("the kernel panicked")
+
+
+def _nothing_there(_uc: unicorn.Uc, _offset: int, size: int, _data: object) -> int:
+    return _NOTHING_THERE >> (64 - 8 * size)
+
+
+def _ignored(_uc: unicorn.Uc, _offset: int, _size: int, _value: int, _data: object) -> None:
+    pass

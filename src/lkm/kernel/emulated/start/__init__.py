@@ -1,0 +1,1 @@
+"""From a kernel image to a running machine: booting, snapshots, restoring."""

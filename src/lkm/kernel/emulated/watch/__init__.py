@@ -1,0 +1,1 @@
+"""Watching a module run: entry points of functions, allocations, guarded memory, traces."""

@@ -1,0 +1,1 @@
+"""The package tools that kernels are fetched with: one file each, behind one protocol."""

@@ -1,0 +1,1 @@
+"""Packages unpacked below one folder, without root or installation: one file per format."""

@@ -1,0 +1,299 @@
+"""What ``lkm try`` has to tell, in the order in which it happens: one value an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lkm.kernel.log import LogRecord
+from lkm.operations.trial.observation import Entry, Registration
+from lkm.operations.trial.source_lines import Place
+
+
+class Phase(StrEnum):
+    """What was going on when a log line was written."""
+
+    DEPENDENCIES = "dependencies"
+    LOAD = "load"
+    USE = "use"
+    UNLOAD = "unload"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A step that takes long; ``done`` of ``total`` bytes, both 0 where that is not known."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KernelChosen:
+    """The kernel that is used, why this one, and where its image is."""
+
+    kernel: str
+    reason: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The module was built from ``source``; ``seconds`` is 0 when nothing had changed."""
+
+    source: str
+    module: str
+    warnings: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class KernelReady:
+    """The kernel runs; ``how`` it came to, ``seconds`` it took."""
+
+    release: str
+    how: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DependencyLoaded:
+    """A module that was loaded first, and why; ``error`` is empty when the kernel took it."""
+
+    module: str
+    path: str
+    reason: str
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The kernel took the module."""
+
+    module: str
+    path: str
+    parameters: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The kernel refused something: ``operation``, the errno's name and text, or the signal.
+
+    ``causes`` are what the kernel's own words mean, as far as they are known.
+    """
+
+    operation: str
+    errno: int
+    error: str
+    signal: int
+    causes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The kernel panicked, hung or went away."""
+
+    operation: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """An oops, BUG or warning in the log: what happened in words, and where."""
+
+    words: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A record of the kernel log."""
+
+    phase: Phase
+    record: LogRecord
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The module's line of /proc/modules; ``size`` and ``freed`` (after init) in bytes."""
+
+    module: str
+    state: str
+    size: int
+    address: int
+    refcount: int | None
+    holders: tuple[str, ...]
+    freed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterShown:
+    """A parameter: its type (empty: not told), permission bits, value (``None``: unreadable)."""
+
+    name: str
+    type: str
+    permission: int | None
+    value: str | None
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The symbols the module uses of one provider, sorted."""
+
+    provider: str
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tainted:
+    """Taint flags that were set, as letters and in words."""
+
+    letters: str
+    meanings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Appeared:
+    """What the load made: paths of /sys, /proc, /dev, and registrations."""
+
+    entries: tuple[Entry, ...]
+    registrations: tuple[Registration, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """A --set, --read or --write: what it gave, or the error."""
+
+    action: str
+    target: str
+    value: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unloaded:
+    """The module is gone."""
+
+    module: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """What the module should have taken with it; nothing, if it did."""
+
+    entries: tuple[Entry, ...]
+    registrations: tuple[Registration, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leaked:
+    """Memory that was not given back: the allocation's number, by what, how large, called where."""
+
+    number: int
+    function: str
+    size: int | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """A wrong access to the module's memory (``overflow``, ``use-after-free``, …).
+
+    ``offset`` counts from the start of the object of ``size`` bytes. ``place`` is the instruction,
+    ``caller`` the call in the module when that is the kernel's. ``found_at_free``: only the damage
+    was seen, when the object was freed.
+    """
+
+    kind: str
+    access: str
+    offset: int
+    size: int | None
+    place: Place
+    caller: Place | None
+    allocated: Place | None
+    freed: Place | None
+    found_at_free: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call of the module into the kernel; ``result`` is ``None`` where it has none."""
+
+    number: int
+    function: str
+    arguments: str
+    result: str | None
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An allocation that was made to fail."""
+
+    number: int
+    function: str
+    size: int | None
+    place: Place
+
+
+class Outcome(StrEnum):
+    """How a module took a failed allocation."""
+
+    CLEAN = "clean error"
+    UNNOTICED = "it went on"
+    LEAK = "leak"
+    LEFT = "left things behind"
+    CRASH = "crash"
+    DIED = "the kernel died"
+
+
+@dataclass(frozen=True, slots=True)
+class FailureTried:
+    """What came of failing one allocation; ``error`` is what the load, if refused, gave."""
+
+    failed: Failed
+    outcome: Outcome
+    error: str
+    crash: Crashed | None
+    leaks: tuple[Leaked, ...]
+    left: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end: ``problems`` in words, none when all went well; ``seconds`` in all."""
+
+    problems: tuple[str, ...]
+    seconds: float
+
+
+Event = (
+    Progress
+    | KernelChosen
+    | Built
+    | KernelReady
+    | DependencyLoaded
+    | Loaded
+    | Refused
+    | Died
+    | Crashed
+    | Logged
+    | State
+    | ParameterShown
+    | Bound
+    | Tainted
+    | Appeared
+    | Acted
+    | Unloaded
+    | LeftBehind
+    | Leaked
+    | Faulted
+    | Called
+    | Failed
+    | FailureTried
+    | Finished
+)

@@ -1,0 +1,203 @@
+"""Telling of a module in a kernel: its state, what it made, what the log says, what it left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lkm import taint
+from lkm.doctor.finding import name_of
+from lkm.errors import FormatError, KernelDiedError, KernelError
+from lkm.kernel.kernel import Kernel
+from lkm.kernel.log import LogRecord, parse_text
+from lkm.kernel.proc import LoadedModule
+from lkm.kernel.uevent import Uevent
+from lkm.module.parameters import Parameter
+from lkm.operations.trial import events
+from lkm.operations.trial.events import Phase
+from lkm.operations.trial.observation import Observation, new_entries, observe
+from lkm.operations.trial.source_lines import Place, place
+from lkm.operations.trial.subject import Wanted
+from lkm.operations.trial.symbols import bound_symbols
+
+if TYPE_CHECKING:
+    from lkm.operations.trial.instruments import Instruments
+
+_CRASHES = ("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut")
+_BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
+
+
+class Teller:
+    """Looks at a kernel and gives what it sees to ``emit``; ``problems`` are, in words, the bad."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        wanted: Wanted,
+        emit: Callable[[events.Event], None],
+        image: str,
+        instruments: Instruments | None,
+    ) -> None:
+        self.emit = emit
+        self.phase = Phase.DEPENDENCIES
+        self.problems: list[str] = list(wanted.problems)
+        self._kernel = kernel
+        self._wanted = wanted
+        self._image = image
+        self._instruments = instruments
+        self._watch = kernel.watch_log()
+        self._logged: list[str] = []
+
+    def describe(
+        self, name: str, tainted: int, before: Observation, seen: Sequence[Uevent]
+    ) -> None:
+        """Tell all there is of a module that was just loaded."""
+        self.state(self._kernel.module(name))
+        try:
+            for shown in self._parameters(name):
+                self.emit(shown)
+            for bound in bound_symbols(self._wanted, self._image):
+                self.emit(bound)
+        except FormatError as error:
+            self.problems.append(str(error))  # the kernel took what we cannot read
+        self.tainted(tainted)
+        after = observe(self._kernel)
+        entries = new_entries(self._kernel, before, after, seen)
+        registrations = tuple(sorted(after.registrations - before.registrations))
+        self.emit(events.Appeared(entries, registrations))
+
+    def state(self, module: LoadedModule) -> None:
+        """Tell a module's line of /proc/modules."""
+        self.emit(
+            events.State(
+                module.name,
+                module.state,
+                module.size,
+                module.address,
+                module.refcount,
+                module.holders,
+                self._wanted.image.memory.init if module.state == "Live" else 0,
+            )
+        )
+
+    def stuck(self) -> bool:
+        """Tell of a module whose init was killed, which the kernel keeps for ever, if it was."""
+        stuck = [m for m in self._kernel.modules() if m.name == self._wanted.image.name]
+        for module in stuck:
+            self.state(module)
+        return bool(stuck)
+
+    def _parameters(self, module: str) -> Iterator[events.ParameterShown]:
+        folder = f"/sys/module/{module}/parameters"
+        values = self._kernel.parameters(module)
+        known = {parameter.name: parameter for parameter in self._wanted.image.parameters}
+        for name in sorted(known.keys() | values.keys()):
+            permission = None
+            with contextlib.suppress(OSError):
+                permission = self._kernel.stat(f"{folder}/{name}").mode & 0o777
+            about = known.get(name) or Parameter(name)
+            yield events.ParameterShown(
+                name, about.type or "", permission, values.get(name), about.description or ""
+            )
+
+    def tainted(self, before: int) -> None:
+        """Tell the taint flags that were not there before; those of a crash are problems."""
+        new = self._kernel.taint() & ~before
+        if new:
+            flags = taint.decode(new)
+            self.emit(events.Tainted(taint.letters(new), tuple(flag.meaning for flag in flags)))
+            self.problems += [flag.cause for flag in flags if flag.letter in _BAD_TAINT]
+
+    def found(self) -> None:
+        """Tell what the instruments found since the last time."""
+        if self._instruments:
+            self.problems += self._instruments.tell_new()
+
+    def left(self, before: Observation, seen: Sequence[Uevent]) -> None:
+        """Tell what is there that was not before, and memory that was not given back."""
+        if self._instruments:
+            self.problems += self._instruments.tell_leaks()
+        after = observe(self._kernel)
+        entries = new_entries(self._kernel, before, after, seen)
+        registrations = tuple(sorted(after.registrations - before.registrations))
+        self.emit(events.LeftBehind(entries, registrations))
+        self.problems += [f"{entry.path} is still there" for entry in entries]
+        self.problems += [f"{each.kind} {each.name} is still registered" for each in registrations]
+
+    def new_log(self) -> None:
+        """Tell what the kernel logged since the last time, and what the instruments found."""
+        self._log(self._watch.new_records())
+        self.found()
+
+    def death(self, error: KernelDiedError) -> None:
+        """Tell that the kernel died, and what it said last."""
+        told = set(self._logged)
+        records = parse_text("\n".join(error.log))
+        self._log([record for record in records if record.text not in told])
+        self.emit(events.Died(error.operation, error.reason))
+        self.problems.append(f"the kernel died: {error.reason}")
+        self.found()
+
+    def _log(self, records: Sequence[LogRecord]) -> None:
+        for record in records:
+            self._logged.append(record.text)
+            self.emit(events.Logged(self.phase, record))
+        self._tell_crashes(records)
+
+    def _tell_crashes(self, records: Sequence[LogRecord]) -> None:
+        """Tell in words what oopses, BUGs and warnings there are in a piece of the log."""
+        if not any(record.text.startswith(_CRASHES) for record in records):
+            return
+        from lkm.doctor.oops import Kind  # the doctor is called when something is wrong
+        from lkm.operations.oops import decode
+
+        text = "\n".join(record.text for record in records)
+        files = [Path(self._wanted.image.path)]
+        for report in decode(text, files=files):
+            if report.oops.kind is Kind.PANIC:
+                continue  # told as the kernel's death
+            frame = report.frames[0] if report.frames else None
+            where = place(str(frame.location), frame.source) if frame else Place("")
+            self.emit(events.Crashed(report.words, where))
+
+    def refusal(self, error: KernelError, causes: tuple[str, ...] = ()) -> None:
+        """Tell that the kernel refused something, and why as far as that is known."""
+        name = name_of(error.errno)
+        what = os.strerror(error.errno) if error.errno else ""
+        self.emit(
+            events.Refused(
+                error.operation,
+                error.errno,
+                f"{name} ({what})" if name else "",
+                error.signal,
+                causes,
+            )
+        )
+        self.problems.append(str(error))
+
+    def in_use(self, name: str) -> tuple[str, ...]:
+        """Return in words who keeps a module from being unloaded."""
+        module = self._kernel.module(name)
+        held = f", held by {', '.join(module.holders)}" if module.holders else ""
+        if module.permanent:
+            return (f"{name} has no exit function, so it cannot be unloaded",)
+        return (f"{name} is in use: {module.refcount} references{held}",)
+
+    def cause(self, error: KernelError, parameters: str) -> tuple[str, ...]:
+        """Return the cause of a refused load in words; none where a failure was ordered."""
+        if self._instruments and self._instruments.failed():
+            return ()
+        from lkm.operations.explanation import first_finding  # half of lkm comes with it
+
+        finding = first_finding(
+            self._kernel,
+            self._wanted.image.path,
+            parameters,
+            errno=error.errno,
+            signal=error.signal,
+            lines=error.log,
+        )
+        return (finding.cause,)

@@ -1,0 +1,56 @@
+"""What the caller asks a trial to do: the module, the kernel, the steps, and what to watch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something to do while the module is loaded.
+
+    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one.
+    """
+
+    kind: Literal["set", "read", "write"]
+    target: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Procedure:
+    """What is to be done with the module: switches first, load, actions in order, unload."""
+
+    parameters: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+    sig_enforce: bool = False
+    lockdown: bool = False
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none."""
+
+    guard: bool = False
+    trace: bool = False
+    fail: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRequest:
+    """What to try and how.
+
+    ``what`` is a module file, a .c file, a folder with a Kbuild or Makefile, or a module's name;
+    ``kernel`` as for ``open_kernel``; ``select`` names the module where a folder builds several.
+    ``watching`` and ``fail_each`` (fail each of its allocations in turn) take the emulated kernel.
+    """
+
+    what: str
+    procedure: Procedure = field(default_factory=Procedure)
+    kernel: str = "emulated"
+    select: str = ""
+    fetch: bool = False
+    watching: Watching = field(default_factory=Watching)
+    fail_each: bool = False

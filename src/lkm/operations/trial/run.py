@@ -1,0 +1,219 @@
+"""One run of a module in a kernel that is open: load, look, act, unload, look again."""
+
+from __future__ import annotations
+
+import contextlib
+import errno as errno_names
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from lkm.doctor.finding import name_of
+from lkm.errors import KernelDiedError, KernelError, LkmError
+from lkm.kernel.kernel import Kernel
+from lkm.kernel.uevent import UeventWatch
+from lkm.module.image import ModuleImage
+from lkm.operations.trial import events
+from lkm.operations.trial.events import Phase
+from lkm.operations.trial.observation import observe
+from lkm.operations.trial.report import Teller
+from lkm.operations.trial.request import Action, Procedure
+from lkm.operations.trial.subject import Dependency, Wanted
+
+if TYPE_CHECKING:
+    from lkm.operations.trial.instruments import Instruments
+
+_SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
+_LOCKDOWN = "/sys/kernel/security/lockdown"
+_READ_LIMIT = 1 << 16
+
+
+class Run:
+    """What is done with one kernel; everything that happens goes to ``emit``."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        wanted: Wanted,
+        emit: Callable[[events.Event], None],
+        image: str,
+        instruments: Instruments | None = None,
+    ) -> None:
+        self.kernel = kernel
+        self.wanted = wanted
+        self.instruments = instruments
+        self.tell = Teller(kernel, wanted, emit, image, instruments)
+        self._name = ""
+        self._loaded: list[str] = []
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong, in words."""
+        return self.tell.problems
+
+    def carry_out(self, procedure: Procedure) -> None:
+        """Do all of it; a refusal ends it, and so does a death of the kernel."""
+        try:
+            if procedure.sig_enforce:
+                self.kernel.write_file(_SIG_ENFORCE, "1")
+            if procedure.lockdown:
+                self.kernel.write_file(_LOCKDOWN, "integrity")
+            if self.load_dependencies():
+                self._try_module(procedure)
+            if not procedure.keep:
+                self._give_back()
+        except KernelDiedError as error:
+            self.tell.death(error)
+
+    def _try_module(self, procedure: Procedure) -> None:
+        tainted = self.kernel.taint()
+        with UeventWatch(self.kernel.syscalls) as uevents:
+            before = observe(self.kernel)
+            if self.instruments:
+                self.instruments.attach()
+            if not self.load(procedure.parameters):
+                self.tell.tainted(tainted)
+                if not self.tell.stuck():
+                    self.tell.left(before, uevents.new_events())
+                return
+            seen = list(uevents.new_events())
+            self.tell.describe(self._name, tainted, before, seen)
+            self.tell.phase = Phase.USE
+            for action in procedure.actions:
+                self._act(action)
+            for dependency in self.wanted.after:
+                self._load_dependency(dependency)
+            if not procedure.keep and self.unload():
+                self.tell.left(before, [*seen, *uevents.new_events()])
+
+    def load_dependencies(self) -> bool:
+        """Load what the module needs; return whether the kernel took all of it."""
+        return all(self._load_dependency(dependency) for dependency in self.wanted.before)
+
+    def _load_dependency(self, dependency: Dependency) -> bool:
+        started = time.monotonic()
+        error = ""
+        try:
+            self.kernel.load(dependency.path, dependency.options)
+        except KernelDiedError:
+            raise
+        except KernelError as refused:
+            if refused.errno != errno_names.EEXIST:
+                error = str(refused)
+                self.problems.append(error)
+        else:
+            self._loaded.append(dependency.module)
+        seconds = time.monotonic() - started
+        self.tell.emit(
+            events.DependencyLoaded(
+                dependency.module, dependency.path, dependency.reason, seconds, error
+            )
+        )
+        self.tell.new_log()
+        return not error
+
+    def _give_back(self) -> None:
+        """Unload what was loaded for the module, on the one machine that will go on."""
+        if self.kernel.syscalls.shares_host_files:
+            for name in reversed(self._loaded):
+                with contextlib.suppress(KernelError):
+                    self.kernel.unload(name)
+
+    def load(self, parameters: Sequence[str]) -> bool:
+        """Load the module; return whether the kernel took it."""
+        self.tell.phase = Phase.LOAD
+        image = self.wanted.image
+        text = " ".join(filter(None, (self.wanted.options.strip(), *map(_quoted, parameters))))
+        started = time.monotonic()
+        try:
+            self._name = self.kernel.load(_Loadable(image), text).name
+        except KernelDiedError:
+            raise
+        except KernelError as error:
+            self.tell.new_log()
+            self.tell.refusal(error, self.tell.cause(error, text))
+            return False
+        seconds = time.monotonic() - started
+        self.tell.new_log()
+        self.tell.emit(events.Loaded(self._name, image.path, text, seconds))
+        return True
+
+    def unload(self) -> bool:
+        """Unload the module; return whether the kernel let it go."""
+        self.tell.phase = Phase.UNLOAD
+        started = time.monotonic()
+        try:
+            self.kernel.unload(self._name)
+        except KernelDiedError:
+            raise
+        except KernelError as error:
+            self.tell.new_log()
+            self.tell.refusal(error, self.tell.in_use(self._name) if error.errno else ())
+            return False
+        seconds = time.monotonic() - started
+        self.tell.new_log()
+        self.tell.emit(events.Unloaded(self._name, seconds))
+        return True
+
+    def _act(self, action: Action) -> None:
+        value, error = action.value, ""
+        try:
+            if action.kind == "read":
+                value = self._read(self._path(action.target))
+            elif action.kind == "write":
+                self.kernel.write_file(self._path(action.target), action.value)
+            else:
+                self.kernel.set_parameter(self._name, action.target, action.value)
+        except KernelDiedError:
+            raise
+        except (OSError, LkmError) as problem:
+            error = _words(problem)
+            self.problems.append(f"{action.kind} {action.target}: {error}")
+        self.tell.emit(events.Acted(action.kind, action.target, value, error))
+        self.tell.new_log()
+
+    def _path(self, target: str) -> str:
+        if target.startswith("/"):
+            return target
+        return f"/sys/module/{self._name}/parameters/{target}"
+
+    def _read(self, path: str) -> str:
+        """Return at most 64 KiB of a file (some devices have no end), or a directory's names."""
+        if self.kernel.stat(path).is_directory:
+            return "".join(f"{name}\n" for name in self.kernel.list_directory(path))
+        syscalls = self.kernel.syscalls
+        descriptor = syscalls.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        content = b""
+        try:
+            while len(content) < _READ_LIMIT:
+                chunk = syscalls.read(descriptor, _READ_LIMIT - len(content))
+                if not chunk:
+                    break
+                content += chunk
+        finally:
+            syscalls.close(descriptor)
+        return content.decode("utf-8", "replace")
+
+
+class _Loadable:
+    """A module image that errors call by its file name, not by where in a cache it is."""
+
+    def __init__(self, image: ModuleImage) -> None:
+        self.path = os.path.basename(image.path)
+        self.payload = image.payload
+
+
+def _quoted(parameter: str) -> str:
+    """Return ``name=value`` as the kernel parses it: a value with a space in quotes."""
+    name, equals, value = parameter.partition("=")
+    if any(c.isspace() for c in value) and not value.startswith('"'):
+        return f'{name}{equals}"{value}"'
+    return parameter
+
+
+def _words(problem: OSError | LkmError) -> str:
+    if isinstance(problem, OSError):
+        name = name_of(problem.errno or 0)
+        return f"{problem.strerror or problem} ({name})" if name else str(problem)
+    return str(problem)
