@@ -17,7 +17,8 @@ _WORDS = {
 
 def text_of(finding: Finding, *, indent: str = "") -> str:
     """Return one finding as lines, each ending in a newline."""
-    lines = [f"{_WORDS[finding.severity]}: {finding.cause}"]
+    module = f"{printable(finding.module)}: " if finding.module and finding.module not in finding.cause else ""
+    lines = [f"{_WORDS[finding.severity]}: {printable(module + finding.cause)}"]
     if finding.errno and finding.severity is Severity.FATAL:
         lines.append(f"  errno     {finding.errno_name}")
     if finding.message:
@@ -27,8 +28,8 @@ def text_of(finding: Finding, *, indent: str = "") -> str:
         where = f"  ({evidence.source})" if evidence.source else ""
         lines.append(f"  {evidence.what:{max(width, 9)}} {printable(evidence.value)}{where}")
     for fix in finding.fixes:
-        lines.append(f"  fix       {fix.text}")
-        lines += [f"      {command}" for command in fix.commands]
+        lines.append(f"  fix       {printable(fix.text)}")
+        lines += [f"      {printable(command)}" for command in fix.commands]
     return "".join(f"{indent}{line}\n" for line in lines)
 
 

@@ -9,7 +9,7 @@ import click
 
 from lkm.cli.findings import printable
 from lkm.cli.output import print_json
-from lkm.cli.reading import read_log
+from lkm.cli.reading import log_lines
 from lkm.doctor import verdict
 from lkm.operations import oops
 from lkm.operations.oops import DecodedOops
@@ -51,7 +51,7 @@ def command(
     Exit status: 0 when the log holds no report, 1 when it holds one or more.
     """
     ranges = oops.module_ranges(proc_modules.read()) if proc_modules else ()
-    found = oops.decode(read_log(log), files=files, vmlinux=vmlinux, modules=ranges)
+    found = oops.decode(log_lines(log), files=files, vmlinux=vmlinux, modules=ranges)
     if as_json:
         print_json("oops", reports=found)
     elif not found:

@@ -86,6 +86,48 @@ def key_missing(module: str = "") -> Finding:
     )
 
 
+def unknown_key(name: str, module: str = "", *, errno: int = 126) -> Finding:
+    """The kernel looked for the signer's key in its keyrings and did not find it."""
+    return Finding(
+        "signature-unavailable",
+        Severity.FATAL,
+        f"the module is signed with a key that this kernel does not trust{': ' + name if name else ''}; where signatures are "
+        "enforced (Secure Boot) it is refused",
+        errno,
+        module=module,
+        evidence=(Evidence("signed by", name),) if name else (),
+        fixes=(_enrol(name), sign_and_enrol()),
+    )
+
+
+def _enrol(name: str) -> Fix:
+    """Return how the key of a distribution's own module builder is enrolled."""
+    lowered = name.lower()
+    if "akmods" in lowered or "fedora_" in lowered:
+        commands = ("sudo kmodgenca --auto", "sudo mokutil --import /etc/pki/akmods/certs/public_key.der", "sudo reboot")
+    elif "dkms" in lowered:
+        commands = ("sudo mokutil --import /var/lib/dkms/mok.pub", "sudo reboot")
+    elif "secure boot module signature" in lowered or "ubuntu" in lowered:
+        commands = ("sudo update-secureboot-policy --enroll-key", "sudo reboot")
+    else:
+        commands = ("sudo mokutil --import CERTIFICATE.der", "sudo reboot")
+    return Fix("enrol that key as a Machine Owner Key (asks for a password, and again at the next boot)", commands)
+
+
+def untrusted(module: str = "") -> Finding:
+    """A signature whose signer is not trusted, on a kernel that only notes it."""
+    return Finding(
+        "signature-untrusted",
+        Severity.NOTE,
+        "the module's signature was made with a key that this kernel does not trust; unless signatures are enforced it loads, "
+        "and sets taint E",
+        0,
+        "PKCS#7 signature not signed with a trusted key",
+        module=module,
+        fixes=(sign_and_enrol(),),
+    )
+
+
 def tampered(module: str = "", path: str = "", signer: str = "") -> Finding:
     """Signed with a trusted key, then changed: refused always, and without a log line."""
     file = shlex.quote(path) if path else "MODULE.ko"
@@ -199,4 +241,35 @@ def taints(module: str) -> Finding:
         f"{module}: module verification failed: signature and/or required key missing - "
         "tainting kernel",
         module=module,
+    )
+
+
+def ima(text: str) -> Finding:
+    """IMA's policy appraises modules, and this one has no good security.ima attribute."""
+    return Finding(
+        "ima",
+        Severity.FATAL,
+        "the machine's integrity policy (IMA) refuses the module: its file has no valid security.ima signature",
+        13,
+        text,
+        fixes=(
+            Fix(
+                "sign the file for IMA with a key the machine trusts, or take the module from the distribution",
+                ("sudo evmctl ima_sign --key KEY MODULE.ko", "sudo cat /sys/kernel/security/ima/policy"),
+            ),
+        ),
+    )
+
+
+def loadpin(text: str) -> Finding:
+    """LoadPin lets modules come from one file system only."""
+    return Finding(
+        "loadpin",
+        Severity.FATAL,
+        "the kernel takes modules from one file system only, the first one that gave it one (LoadPin)",
+        EPERM,
+        text,
+        fixes=(
+            Fix("put the module on that file system, or boot without the rule", ("# kernel command line: loadpin.enforce=0",)),
+        ),
     )
