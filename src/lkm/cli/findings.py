@@ -43,10 +43,11 @@ def grouped(findings: Iterable[Finding]) -> str:
     groups: dict[str, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.name, []).append(finding)
-    return "\n".join(_group(group) for group in groups.values())
+    return "\n".join(group_text(group) for group in groups.values())
 
 
-def _group(group: list[Finding]) -> str:
+def group_text(group: list[Finding]) -> str:
+    """Return findings of one cause as one: the first, and the others' subjects."""
     text = text_of(group[0])
     others = [finding.subject for finding in group[1:] if finding.subject]
     if not others:

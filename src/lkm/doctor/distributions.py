@@ -175,15 +175,22 @@ def _adapted(fix: Fix, host: Host) -> Fix | None:
     if need is Need.REBOOT:
         return _reboot(fix, known)
     if known is None:
-        return replace(fix, commands=(*_anywhere(need, fix.about or host.release), *fix.commands), need=None)
+        return replace(fix, commands=_in_order(need, _anywhere(need, fix.about or host.release), fix), need=None)
     steps = tuple(_fill(text, known, fix.about, host) for text in known.commands.get(need, ()))
     note = known.notes.get(need, "")
     if not steps and not note:
-        return None if need is Need.DKMS else replace(fix, need=None)
+        return None if need in (Need.DKMS, Need.MODULES) else replace(fix, need=None)
     text = f"{fix.text} ({note})" if note else fix.text
     # Where nothing can be installed, what would be done with it cannot be either.
-    commands = (*steps, *fix.commands) if steps or need is Need.COMPILER else ()
-    return Fix(text, commands)
+    can = steps or need in (Need.COMPILER, Need.INITRAMFS, Need.BOOT_OPTIONS)
+    return Fix(text, _in_order(need, steps, fix) if can else ())
+
+
+def _in_order(need: Need, steps: tuple[str, ...], fix: Fix) -> tuple[str, ...]:
+    """Return what is installed before what is done with it; an initramfs is made last."""
+    if need in (Need.INITRAMFS, Need.BOOT_OPTIONS):
+        return (*fix.commands, *steps)
+    return (*steps, *fix.commands)
 
 
 def _reboot(fix: Fix, known: Distribution | None) -> Fix | None:

@@ -222,16 +222,14 @@ def _with_module(found: Sequence[Explanation]) -> list[Explanation]:
 
 def _once(found: Iterable[Explanation]) -> list[Explanation]:
     """Keep the first of each cause: what the kernel says in two lines is one thing."""
-    seen: set[tuple[str, str, str]] = set()
-    kept = []
+    kept: dict[tuple[str, str, str], Explanation] = {}
     for each in found:
         key = (each.finding.name, each.finding.module, each.finding.subject)
         if each.finding.name == "harmless":
             key = ("harmless", "", each.finding.cause)
-        if key not in seen:
-            seen.add(key)
-            kept.append(each)
-    return kept
+        if key not in kept or (kept[key].general and not each.general):
+            kept[key] = each
+    return list(kept.values())
 
 
 def _without_echoes(found: Sequence[Explanation]) -> list[Explanation]:

@@ -94,9 +94,14 @@ def _host(read: Reading) -> dict[str, str]:
 def _told(read: Reading) -> str:
     from lkm.operations.log_explanation import with_line
 
-    parts = [findings.text_of(with_line(each)) for each in read.explanations[:_SHOWN]]
-    if len(read.explanations) > _SHOWN:
-        parts.append(f"and {len(read.explanations) - _SHOWN} more causes; --json has them all\n")
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for each in read.explanations:
+        found = each.finding
+        key = (found.name, found.module, "" if found.subject else found.cause)
+        groups.setdefault(key, []).append(with_line(each))
+    parts = [findings.group_text(group) for group in list(groups.values())[:_SHOWN]]
+    if len(groups) > _SHOWN:
+        parts.append(f"and {len(groups) - _SHOWN} more causes; --json has them all\n")
     if not read.explanations:
         parts.append("nothing in this text is a failed load that the doctor knows\n")
     if read.unexplained and not any(_is_fatal(each.finding) for each in read.explanations):

@@ -77,7 +77,7 @@ def vermagic(
     fixes = [rebuild(release, path)]
     if built_for != release:
         boot = Fix(
-            f"or boot the kernel it was built for, {built_for}: where that was installed by an upgrade, a "
+            f"boot the kernel it was built for, {built_for}: where that was installed by an upgrade, a "
             "reboot is pending",
             ("sudo reboot",),
         )
