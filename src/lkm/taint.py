@@ -59,11 +59,13 @@ FLAGS: tuple[TaintFlag, ...] = tuple(
 VENDOR_FLAGS: tuple[TaintFlag, ...] = (
     TaintFlag(27, "r", "support removed", "on RHEL a driver or a device is in use that is not "
               "supported any more"),
-    TaintFlag(28, "H", "unsupported hardware", "on RHEL the hardware is not supported: untested, or "
+    TaintFlag(28, "H", "unsupported hardware", "on RHEL the hardware is not supported: untested, "
+                                               "or "
               "no longer"),
     TaintFlag(29, "T", "technology preview", "on RHEL a Tech Preview feature or driver is in use"),
     TaintFlag(30, "?", "reserved by Red Hat", "on SUSE's older kernels: an unsupported module"),
-    TaintFlag(31, "N", "unsupported module, or unprivileged BPF", "on SUSE a module without the mark "
+    TaintFlag(31, "N", "unsupported module, or unprivileged BPF", "on SUSE a module without the "
+        "mark "
               "supported= was loaded (no support); on RHEL unprivileged BPF was allowed ('u')"),
 )  # fmt: skip
 """The bits that distributions set above upstream's; their letters there repeat upstream's."""
@@ -105,7 +107,7 @@ _BARE_NAME = re.compile(r"\bTAINT_([A-Z_]{2,40})\b")
 
 
 def from_names(text: str) -> tuple[TaintFlag, ...]:
-    """Return the flags named as in logs since 6.12 (``[O]=OOT_MODULE``), or ``TAINT_OOT_MODULE``."""
+    """Return the flags named as logs do since 6.12 (``[O]=OOT_MODULE``), or by constant."""
     letters = [NAMES.get(name, letter) for letter, name in _NAMED.findall(text)]
     letters += [NAMES[name] for name in _BARE_NAME.findall(text) if name in NAMES]
     return from_letters(letters)

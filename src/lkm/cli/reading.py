@@ -33,7 +33,9 @@ def _lines(file: BinaryIO) -> Iterator[str]:
     first = file.readline(_MAX_LINE)
     encoding = "utf-8"
     if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        yield from io.TextIOWrapper(io.BytesIO(first + file.read(MAX_LOG_BYTES)), "utf-16", "replace")
+        yield from io.TextIOWrapper(
+            io.BytesIO(first + file.read(MAX_LOG_BYTES)), "utf-16", "replace"
+        )
         return
     line = first
     while line:

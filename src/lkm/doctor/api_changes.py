@@ -1,7 +1,7 @@
 """Functions, members and headers of the kernel that changed, and the release in which they did.
 
-From the kernel's history and from public reports of failed builds; a test holds the names that are gone
-against the headers of the kernels that are here.
+From the kernel's history and from public reports of failed builds; a test holds the names that
+are gone against the headers of the kernels that are here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ApiChange:
     """``name`` changed in ``release``: ``what`` became of it, and what to write ``instead``."""
 
     name: str
@@ -102,41 +102,122 @@ devm_ioremap_nocache 5.6 devm_ioremap()
 """
 
 _CHANGED = (
-    Change("kallsyms_lookup_name", "5.7", "is not exported to modules any more", "a kprobe on the function, or no such look-up"),
-    Change("sched_setscheduler", "5.9", "is not exported to modules any more", "sched_set_fifo(), sched_set_normal()"),
-    Change("access_ok", "5.0", "takes two arguments, without the type", "access_ok(addr, size)"),
-    Change("class_create", "6.4", "takes the name alone", "class_create(name)"),
-    Change("vm_flags", "6.3", "of struct vm_area_struct can be read only", "vm_flags_set() and vm_flags_clear()"),
-    Change("dev_addr", "5.17", "of struct net_device can be read only", "eth_hw_addr_set()"),
-    Change("netif_napi_add", "6.1", "takes no weight any more", "netif_napi_add(), or netif_napi_add_weight()"),
-    Change("get_user_pages", "6.5", "takes no vmas any more", "get_user_pages(start, pages, flags, list)"),
-    Change("pin_user_pages", "6.5", "takes no vmas any more", "pin_user_pages(start, pages, flags, list)"),
-    Change("proc_create", "5.6", "takes a struct proc_ops", "struct proc_ops instead of struct file_operations"),
-    Change("proc_create_data", "5.6", "takes a struct proc_ops", "struct proc_ops instead of struct file_operations"),
-    Change("proc_ops", "5.6", "is what proc_create() takes", "struct proc_ops instead of struct file_operations"),
-    Change("timer_list", "4.15", "has no member data any more", "timer_setup() and container_of()"),
-    Change("platform_driver", "6.11", "remove returns nothing", "void remove(struct platform_device *)"),
-    Change("i2c_driver", "6.3", "probe takes the client alone", "int probe(struct i2c_client *)"),
-    Change("bin_attribute", "6.13", "is const in its callbacks", "const struct bin_attribute *"),
-    Change("report_fixup", "6.12", "returns a const pointer", "const __u8 *report_fixup(…)"),
-    Change("wake_tx_queue", "6.2", "must be set in struct ieee80211_ops", "ieee80211_handle_wake_tx_queue"),
-    Change("ieee80211_ops", "6.2", "must set wake_tx_queue", "ieee80211_handle_wake_tx_queue"),
-    Change("MODULE_IMPORT_NS", "6.13", "takes a string", 'MODULE_IMPORT_NS("NAME")'),
-    Change("EXPORT_SYMBOL_NS", "6.13", "takes the namespace as a string", 'EXPORT_SYMBOL_NS(symbol, "NAME")'),
-    Change("EXPORT_SYMBOL_NS_GPL", "6.13", "takes the namespace as a string", 'EXPORT_SYMBOL_NS_GPL(symbol, "NAME")'),
-    Change("kernel_read", "4.14", "takes the position as a pointer", "kernel_read(file, buf, count, &pos)"),
-    Change("kernel_write", "4.14", "takes the position as a pointer", "kernel_write(file, buf, count, &pos)"),
-    Change("__vmalloc", "5.8", "takes no page protection any more", "__vmalloc(size, gfp)"),
-    Change("tv64", "4.10", "is gone from ktime_t, a number since", "ktime_to_ns()"),
-    Change("timeval", "5.6", "is not for kernel code any more", "struct timespec64"),
-    Change("timespec", "5.6", "is not for kernel code any more", "struct timespec64"),
-    Change("time_t", "5.6", "is not for kernel code any more", "time64_t"),
-    Change("iov_iter_init", "6.0", "takes ITER_SOURCE or ITER_DEST", "ITER_SOURCE, ITER_DEST"),
-    Change("drm_driver", "5.11", "has its PRIME callbacks in drm_gem_object_funcs", "struct drm_gem_object_funcs"),
-    Change("gpio_chip", "6.17", "set and set_multiple return an int", "int set(…)"),
-    Change("set_wiphy_params", "6.17", "takes the radio's index", "int radio_idx"),
-    Change("set_tx_power", "6.17", "takes the radio's index", "int radio_idx"),
-    Change("get_tx_power", "6.14", "takes the link, and since 6.17 the radio"),
+    ApiChange(
+        "kallsyms_lookup_name",
+        "5.7",
+        "is not exported to modules any more",
+        "a kprobe on the function, or no such look-up",
+    ),
+    ApiChange(
+        "sched_setscheduler",
+        "5.9",
+        "is not exported to modules any more",
+        "sched_set_fifo(), sched_set_normal()",
+    ),
+    ApiChange("access_ok", "5.0", "takes two arguments, without the type", "access_ok(addr, size)"),
+    ApiChange("class_create", "6.4", "takes the name alone", "class_create(name)"),
+    ApiChange(
+        "vm_flags",
+        "6.3",
+        "of struct vm_area_struct can be read only",
+        "vm_flags_set() and vm_flags_clear()",
+    ),
+    ApiChange("dev_addr", "5.17", "of struct net_device can be read only", "eth_hw_addr_set()"),
+    ApiChange(
+        "netif_napi_add",
+        "6.1",
+        "takes no weight any more",
+        "netif_napi_add(), or netif_napi_add_weight()",
+    ),
+    ApiChange(
+        "get_user_pages",
+        "6.5",
+        "takes no vmas any more",
+        "get_user_pages(start, pages, flags, list)",
+    ),
+    ApiChange(
+        "pin_user_pages",
+        "6.5",
+        "takes no vmas any more",
+        "pin_user_pages(start, pages, flags, list)",
+    ),
+    ApiChange(
+        "proc_create",
+        "5.6",
+        "takes a struct proc_ops",
+        "struct proc_ops instead of struct file_operations",
+    ),
+    ApiChange(
+        "proc_create_data",
+        "5.6",
+        "takes a struct proc_ops",
+        "struct proc_ops instead of struct file_operations",
+    ),
+    ApiChange(
+        "proc_ops",
+        "5.6",
+        "is what proc_create() takes",
+        "struct proc_ops instead of struct file_operations",
+    ),
+    ApiChange(
+        "timer_list", "4.15", "has no member data any more", "timer_setup() and container_of()"
+    ),
+    ApiChange(
+        "platform_driver", "6.11", "remove returns nothing", "void remove(struct platform_device *)"
+    ),
+    ApiChange(
+        "i2c_driver", "6.3", "probe takes the client alone", "int probe(struct i2c_client *)"
+    ),
+    ApiChange("bin_attribute", "6.13", "is const in its callbacks", "const struct bin_attribute *"),
+    ApiChange("report_fixup", "6.12", "returns a const pointer", "const __u8 *report_fixup(…)"),
+    ApiChange(
+        "wake_tx_queue",
+        "6.2",
+        "must be set in struct ieee80211_ops",
+        "ieee80211_handle_wake_tx_queue",
+    ),
+    ApiChange("ieee80211_ops", "6.2", "must set wake_tx_queue", "ieee80211_handle_wake_tx_queue"),
+    ApiChange("MODULE_IMPORT_NS", "6.13", "takes a string", 'MODULE_IMPORT_NS("NAME")'),
+    ApiChange(
+        "EXPORT_SYMBOL_NS",
+        "6.13",
+        "takes the namespace as a string",
+        'EXPORT_SYMBOL_NS(symbol, "NAME")',
+    ),
+    ApiChange(
+        "EXPORT_SYMBOL_NS_GPL",
+        "6.13",
+        "takes the namespace as a string",
+        'EXPORT_SYMBOL_NS_GPL(symbol, "NAME")',
+    ),
+    ApiChange(
+        "kernel_read",
+        "4.14",
+        "takes the position as a pointer",
+        "kernel_read(file, buf, count, &pos)",
+    ),
+    ApiChange(
+        "kernel_write",
+        "4.14",
+        "takes the position as a pointer",
+        "kernel_write(file, buf, count, &pos)",
+    ),
+    ApiChange("__vmalloc", "5.8", "takes no page protection any more", "__vmalloc(size, gfp)"),
+    ApiChange("tv64", "4.10", "is gone from ktime_t, a number since", "ktime_to_ns()"),
+    ApiChange("timeval", "5.6", "is not for kernel code any more", "struct timespec64"),
+    ApiChange("timespec", "5.6", "is not for kernel code any more", "struct timespec64"),
+    ApiChange("time_t", "5.6", "is not for kernel code any more", "time64_t"),
+    ApiChange("iov_iter_init", "6.0", "takes ITER_SOURCE or ITER_DEST", "ITER_SOURCE, ITER_DEST"),
+    ApiChange(
+        "drm_driver",
+        "5.11",
+        "has its PRIME callbacks in drm_gem_object_funcs",
+        "struct drm_gem_object_funcs",
+    ),
+    ApiChange("gpio_chip", "6.17", "set and set_multiple return an int", "int set(…)"),
+    ApiChange("set_wiphy_params", "6.17", "takes the radio's index", "int radio_idx"),
+    ApiChange("set_tx_power", "6.17", "takes the radio's index", "int radio_idx"),
+    ApiChange("get_tx_power", "6.14", "takes the link, and since 6.17 the radio"),
 )
 
 _HEADERS = """
@@ -163,16 +244,16 @@ stdarg.h 5.16 linux/stdarg.h
 """
 
 
-def _listed(table: str, what: str) -> dict[str, Change]:
+def _listed(table: str, what: str) -> dict[str, ApiChange]:
     found = {}
     for line in table.split("\n"):
         if line:
             name, release, instead = line.split(maxsplit=2)
-            found[name] = Change(name, release, what, instead)
+            found[name] = ApiChange(name, release, what, instead)
     return found
 
 
-CHANGES: dict[str, Change] = {
+CHANGES: dict[str, ApiChange] = {
     **_listed(_GONE, "is gone"),
     **_listed(_HEADERS, "was removed"),
     **{change.name: change for change in _CHANGED},
@@ -180,6 +261,6 @@ CHANGES: dict[str, Change] = {
 """What is known, by name."""
 
 
-def of_name(name: str) -> Change | None:
+def of_name(name: str) -> ApiChange | None:
     """Return what is known to have become of a function, member, structure or header."""
     return CHANGES.get(name.strip("*&() ").removeprefix("struct ").strip())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lkm.doctor import disassembly, symbolize, verdict
 from lkm.doctor.disassembly import Instruction
-from lkm.doctor.oops_facts import Location, Oops
+from lkm.doctor.reports.facts import Location, Oops
 from lkm.doctor.symbolize import SourceLine
 from lkm.doctor.verdict import ModuleRange, RegisterNote, Suspect
 from lkm.elf.file import Symbol

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lkm.doctor.oops_facts import Code
+from lkm.doctor.reports.facts import Code
 
 _TIMEOUT = 30.0
 

@@ -71,7 +71,9 @@ def _known(
     )
 
 
-_SAME_VERSION = "of the version that `uname -r` shows; upgrade and reboot where only a newer one is there"
+_SAME_VERSION = (
+    "of the version that `uname -r` shows; upgrade and reboot where only a newer one is there"
+)
 _WSL_KERNEL = (
     "git clone --depth 1 --branch linux-msft-wsl-{bare} https://github.com/microsoft/WSL2-Linux-Kernel",
     "cd WSL2-Linux-Kernel && make KCONFIG_CONFIG=Microsoft/config-wsl",

@@ -14,8 +14,8 @@ class Distribution:
     """What one distribution calls things.
 
     ``release`` matches its kernels' release strings; its group ``flavour`` is put into commands,
-    through ``flavours``. ``mark`` is text that its machines print; where it ``mark_decides``, whatever
-    the release is. ``commands`` are templates
+    through ``flavours``. ``mark`` is text that its machines print; where it
+    ``mark_decides``, whatever the release is. ``commands`` are templates
     with ``{release}``, ``{flavour}``, ``{version}`` (6.12), ``{short}`` (612) and ``{path}``;
     ``notes`` say in words what no command can. ``removes_modules``: an upgrade of the kernel
     takes the running one's modules away.
@@ -33,7 +33,7 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HostIdentity:
     """The machine a text comes from, as far as it tells: distribution, kernel release, and why."""
 
     distribution: Distribution | None = None
@@ -41,7 +41,7 @@ class Host:
     why: str = ""
 
 
-UNKNOWN_HOST = Host()
+UNKNOWN_HOST = HostIdentity()
 
 # What precedes a release in what kernels and tools print.
 _RELEASE = re.compile(
@@ -108,22 +108,23 @@ class Recogniser:
         if rank not in self._found:
             self._found[rank] = (known, why)
 
-    def host(self) -> Host:
+    def host(self) -> HostIdentity:
         """Return what is known so far.
 
         The kernel's release counts more than os-release: a container, or WSL, runs another's.
         """
         if not self._found:
-            return Host(None, self._release)
+            return HostIdentity(None, self._release)
         known, why = self._found[min(self._found)]
-        return Host(known, self._release, why)
+        return HostIdentity(known, self._release, why)
 
 
 _TELLING = (
     "/lib/modules/", "ersion ", "kernel", "eaders", "uilding for", "KVER", "should be", "uname",
     "ainted", "ID=", "NAME=", "/usr/src", "/nix/", "/home/", "wsl", "WSL", "icrosoft", "aspberry",
     "CONFIG", "pkg", "apt", "dnf", "zypper", "pacman", "/data/", "/vendor/", "emerge", "portage",
-    "ubuntu", "Ubuntu", "ebian", "edora", "openSUSE", "dracut", "mkinitcpio", "dkms", "akmods", "-k ",
+    "ubuntu", "Ubuntu", "ebian", "edora", "openSUSE", "dracut", "mkinitcpio", "dkms", "akmods",
+    "-k ",
 )  # fmt: skip
 
 
@@ -131,7 +132,7 @@ def _may_tell(text: str) -> bool:
     return any(word in text for word in _TELLING)
 
 
-def host_of(texts: Iterable[str], known: Sequence[Distribution]) -> Host:
+def host_of(texts: Iterable[str], known: Sequence[Distribution]) -> HostIdentity:
     """Return the machine that ``texts``, a log's lines or an os-release file, tell of."""
     recogniser = Recogniser(known)
     for text in texts:
@@ -141,7 +142,7 @@ def host_of(texts: Iterable[str], known: Sequence[Distribution]) -> Host:
 
 def host_of_release(
     release: str, known: Sequence[Distribution], os_release: str = ""
-) -> Host:
+) -> HostIdentity:
     """Return the machine that runs the kernel ``release`` and has that os-release file."""
     recogniser = Recogniser(known)
     for line in os_release.splitlines():
@@ -151,7 +152,7 @@ def host_of_release(
     return replace(recogniser.host(), release=release)
 
 
-def adapted(finding: Finding, host: Host) -> Finding:
+def adapted(finding: Finding, host: HostIdentity) -> Finding:
     """Return ``finding`` with its fixes in the words of ``host``'s distribution."""
     if not any(fix.need for fix in finding.fixes):
         return finding
@@ -167,7 +168,7 @@ def adapted(finding: Finding, host: Host) -> Finding:
 _USUAL = "the usual cause on "
 
 
-def _adapted(fix: Fix, host: Host) -> Fix | None:
+def _adapted(fix: Fix, host: HostIdentity) -> Fix | None:
     need = fix.need
     known = host.distribution
     if need is None:
@@ -175,7 +176,11 @@ def _adapted(fix: Fix, host: Host) -> Fix | None:
     if need is Need.REBOOT:
         return _reboot(fix, known)
     if known is None:
-        return replace(fix, commands=_in_order(need, _anywhere(need, fix.about or host.release), fix), need=None)
+        return replace(
+            fix,
+            commands=_in_order(need, _anywhere(need, fix.about or host.release), fix),
+            need=None,
+        )
     steps = tuple(_fill(text, known, fix.about, host) for text in known.commands.get(need, ()))
     note = known.notes.get(need, "")
     if not steps and not note:
@@ -199,18 +204,21 @@ def _reboot(fix: Fix, known: Distribution | None) -> Fix | None:
     if not known.removes_modules:
         return None
     return Fix(
-        f"{_USUAL}{known.name}: the kernel was upgraded and the machine not rebooted since; the upgrade "
+        f"{_USUAL}{known.name}: the kernel was upgraded and the machine not rebooted since; the "
+        f"upgrade "
         "removed the running kernel's modules",
         ("sudo reboot",),
     )
 
 
-def _fill(template: str, known: Distribution, about: str, host: Host) -> str:
+def _fill(template: str, known: Distribution, about: str, host: HostIdentity) -> str:
     is_path = about.startswith(("/", '"', "'", "$(modinfo"))
     release = (host.release if is_path or about in ("", "$(uname -r)") else about) or ""
     match = known.release.search(release)
     flavour = (match.groupdict().get("flavour") or "") if match else ""
-    suffix = max((key for key in known.flavours if release.endswith(f"-{key}")), key=len, default="")
+    suffix = max(
+        (key for key in known.flavours if release.endswith(f"-{key}")), key=len, default=""
+    )
     flavour = known.flavours.get(flavour or suffix, flavour)
     version = re.match(r"(\d{1,3})\.(\d{1,4})", release)
     bare = re.match(r"\d{1,3}(?:\.\d{1,4}){1,3}", release)
@@ -230,7 +238,9 @@ def _fill(template: str, known: Distribution, about: str, host: Host) -> str:
 
 def _anywhere(need: Need, about: str) -> tuple[str, ...]:
     """Return the commands of the three largest families, for a machine nothing is known of."""
-    release = about if about and not about.startswith(("/", '"', "'", "$(modinfo")) else "$(uname -r)"
+    release = (
+        about if about and not about.startswith(("/", '"', "'", "$(modinfo")) else "$(uname -r)"
+    )
     path = about if about.startswith(("/", '"', "'", "$")) else '"$(modinfo -n MODULE)"'
     table: dict[Need, tuple[str, ...]] = {
         Need.HEADERS: (
@@ -247,7 +257,7 @@ def _anywhere(need: Need, about: str) -> tuple[str, ...]:
             f"sudo dnf install kernel-{release}    # Fedora, RHEL",
         ),
         Need.REINSTALL: (
-            f'sudo apt-get install --reinstall "$(dpkg -S {path} | cut -d: -f1)"    # Debian, Ubuntu',
+            f'sudo apt-get install --reinstall "$(dpkg -S {path} | cut -d: -f1)"    # Debian',
             f'sudo dnf reinstall "$(rpm -qf {path})"    # Fedora, RHEL',
         ),
         Need.INITRAMFS: (
@@ -257,7 +267,8 @@ def _anywhere(need: Need, about: str) -> tuple[str, ...]:
         ),
         Need.BOOT_OPTIONS: (
             "sudoedit /etc/default/grub",
-            "sudo update-grub    # Debian, Ubuntu; elsewhere: grub2-mkconfig -o /boot/grub2/grub.cfg",
+            "sudo update-grub    # Debian, Ubuntu; elsewhere: grub2-mkconfig -o "
+            "/boot/grub2/grub.cfg",
         ),
         Need.COMPILER: (
             "sudo apt-get install build-essential    # Debian, Ubuntu",

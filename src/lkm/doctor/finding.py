@@ -56,8 +56,8 @@ class Need(enum.StrEnum):
 class Fix:
     """What to do, in words, and as commands to copy (none where no command can do it).
 
-    ``need`` is what it takes from the distribution, ``about`` the release or path that is meant: see
-    ``lkm.doctor.distributions.adapted``, which puts that distribution's commands before ``commands``.
+    ``need`` is what it takes from the distribution, ``about`` the release or path that is meant:
+    ``lkm.doctor.distributions.adapted`` puts that distribution's commands before ``commands``.
     """
 
     text: str

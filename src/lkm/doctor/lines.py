@@ -18,8 +18,8 @@ MAX_LINE = 8192
 class LogLine:
     """One line: its number from 1, its text without prefix, seconds since boot where given.
 
-    ``speaker`` is the program a journal names, ``caller`` the task or processor (CONFIG_PRINTK_CALLER),
-    ``stamped`` whether a time or the like stood before it.
+    ``speaker`` is the program a journal names, ``caller`` the task or processor
+    (CONFIG_PRINTK_CALLER), ``stamped`` whether a time or the like stood before it.
     """
 
     number: int

@@ -12,10 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from lkm.doctor import lines
-from lkm.doctor.distributions import Distribution, Host, Recogniser, adapted
+from lkm.doctor.distributions import (
+    UNKNOWN_HOST,
+    Distribution,
+    HostIdentity,
+    Recogniser,
+    adapted,
+)
 from lkm.doctor.finding import Evidence, Finding, Severity
 from lkm.doctor.lines import LogLine
-from lkm.doctor.rules.rule import LONGEST, Rule
+from lkm.doctor.rules.rule import LONGEST, LogRule
 
 MAX_EXPLANATIONS = 400
 """Of more causes in one log the first are kept, and the last of the tools'."""
@@ -36,24 +42,24 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a log shows: causes, the machine it tells of, and lines that look like unknown errors."""
+class LogReading:
+    """What a log shows: causes, the machine it is of, and lines that look like unknown errors."""
 
     explanations: tuple[Explanation, ...]
-    host: Host = Host()
+    host: HostIdentity = UNKNOWN_HOST
     unexplained: tuple[tuple[int, str], ...] = ()
 
 
 def explain(
-    log: str | Iterable[str], rules: Sequence[Rule], known: Sequence[Distribution] = ()
+    log: str | Iterable[str], rules: Sequence[LogRule], known: Sequence[Distribution] = ()
 ) -> tuple[Explanation, ...]:
     """Return what ``log`` shows, fatal causes first, else in the log's order; each cause once."""
     return read(log, rules, known).explanations
 
 
 def read(
-    log: str | Iterable[str], rules: Sequence[Rule], known: Sequence[Distribution] = ()
-) -> Reading:
+    log: str | Iterable[str], rules: Sequence[LogRule], known: Sequence[Distribution] = ()
+) -> LogReading:
     """Read ``log``, a text or its lines, once; memory is bounded whatever its length.
 
     Fixes are in the words of the distribution of ``known`` that the log tells of.
@@ -68,7 +74,7 @@ def read(
 class _Reader:
     """What has been read so far."""
 
-    rules: Sequence[Rule]
+    rules: Sequence[LogRule]
     known: Sequence[Distribution]
     found: list[Explanation] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
@@ -113,7 +119,9 @@ class _Reader:
             self.found.pop()
         self.found.append(explanation)
         module = explanation.finding.module
-        if explanation.finding.name == "signature-unsigned" and explanation.text.endswith((":", "VirtualBox")):
+        if explanation.finding.name == "signature-unsigned" and explanation.text.endswith(
+            (":", "VirtualBox")
+        ):
             self.listing = (len(self.found) - 1, explanation.line)
         if explanation.general and module:
             told = [each for each in self.before if mentions(each[1], module)]
@@ -136,7 +144,10 @@ class _Reader:
         finding = replace(each.finding, module=words[0], subject=text)
         if "the modules " in cause:
             start, _, rest = cause.partition("the modules ")
-            finding = replace(finding, cause=f"{start}the modules {', '.join(words)} are{rest.partition(' are')[2]}")
+            finding = replace(
+                finding,
+                cause=f"{start}the modules {', '.join(words)} are{rest.partition(' are')[2]}",
+            )
         self.found[place] = replace(each, finding=finding)
         return True
 
@@ -148,13 +159,13 @@ class _Reader:
         if _LOOKS_BAD.search(text[:300]) and not _LOOKS_FINE.search(text[:300]):
             self.unexplained.append((number, text))
 
-    def reading(self) -> Reading:
+    def reading(self) -> LogReading:
         host = self.host.host()
         named = _once(_with_module(self.found))
         quoted = [self._with_context(each) for each in named]
         final = _ranked(_without_echoes(quoted))
         spoken = tuple(replace(e, finding=adapted(e.finding, host)) for e in final)
-        return Reading(spoken, host, tuple(self.unexplained))
+        return LogReading(spoken, host, tuple(self.unexplained))
 
     def _with_context(self, each: Explanation) -> Explanation:
         told = self.beside.get(each.line, []) if each.general else []
@@ -165,11 +176,14 @@ class _Reader:
 
 
 _LOOKS_BAD = re.compile(
-    r"\b(?:error|failed|failure|fatal|cannot|could not|unable to|refused|rejected|denied|invalid|not found|"
+    r"\b(?:error|failed|failure|fatal|cannot|could not|unable "
+    r"to|refused|rejected|denied|invalid|not found|"
     r"not permitted|unknown symbol|no such)\b",
     re.IGNORECASE,
 )
-_LOOKS_FINE = re.compile(r"(?:0 errors|no error|error-correct|errors=remount|error(?:s)? 0\b)", re.IGNORECASE)
+_LOOKS_FINE = re.compile(
+    r"(?:0 errors|no error|error-correct|errors=remount|error(?:s)? 0\b)", re.IGNORECASE
+)
 
 # Modules whose lines begin with something else than their name.
 _VOICES = {
@@ -194,7 +208,7 @@ _VOICES = {
 
 
 def mentions(text: str, module: str) -> bool:
-    """Whether a line is about ``module``: begins with it, has it in brackets, or with its driver's voice."""
+    """Whether a line is about ``module``: it names it, or speaks with its driver's voice."""
     name = module.replace("-", "_")
     start = text[: len(name) + 1].replace("-", "_")
     if start[:-1] == name and not (start[-1:].isalnum() or start[-1:] == "_"):
@@ -213,9 +227,14 @@ def _with_module(found: Sequence[Explanation]) -> list[Explanation]:
         if not finding.module and not each.general and finding.severity is not Severity.NOTE:
             same = [e for e in named if finding.subject and e.finding.subject == finding.subject]
             tools = [e for e in named if e.general] or [e for e in named if e.finding.errno]
-            nearest = min(same or tools, key=lambda e: (abs(e.line - each.line), e.line < each.line), default=None)
+            nearest = min(
+                same or tools,
+                key=lambda e: (abs(e.line - each.line), e.line < each.line),
+                default=None,
+            )
             if nearest is not None:
-                each = replace(each, finding=replace(finding, module=nearest.finding.module))
+                kept.append(replace(each, finding=replace(finding, module=nearest.finding.module)))
+                continue
         kept.append(each)
     return kept
 
@@ -236,7 +255,11 @@ def _without_echoes(found: Sequence[Explanation]) -> list[Explanation]:
     """Leave out what a more telling line explains: tools' lines, and ``err -22`` echoes."""
     kernel = [e for e in found if not e.general and e.finding.severity is Severity.FATAL]
     told = {_family(e.finding.module) for e in kernel}
-    symbols = {_family(e.finding.module) for e in kernel if e.finding.errno == 2 or "symbol" in e.finding.name}
+    symbols = {
+        _family(e.finding.module)
+        for e in kernel
+        if e.finding.errno == 2 or "symbol" in e.finding.name
+    }
     subjects = {(e.finding.module, e.finding.subject) for e in kernel if not _is_echo(e)}
     builds = any(e.finding.name in _OF_BUILDS for e in kernel)
     kept = []
@@ -260,16 +283,21 @@ def _without_echoes(found: Sequence[Explanation]) -> list[Explanation]:
         # "See the log of the unit" says nothing where the lines of the unit are there.
         kept = [e for e in kept if e.finding.name != "see-unit-log"]
         if named or told:
-            kept = [e for e in kept if e.finding.module or e.finding.name != "see-kernel-log" or not e.general]
+            kept = [
+                e
+                for e in kept
+                if e.finding.module or e.finding.name != "see-kernel-log" or not e.general
+            ]
     return kept
 
 
-_OF_BUILDS = frozenset(
-    "api-changed header-missing compile-error modpost-undefined modpost-gpl-only namespace namespace-reserved "
-    "namespace-form tree-unprepared host-tools compiler-missing compiler-too-old build-tool-missing "
-    "make-rule-missing compiler-plugins headers-missing host-library certificate-missing build-memory disk-full "
-    "modpost-licence".split()
-)
+_OF_BUILDS = frozenset((
+    "api-changed", "build-memory", "build-tool-missing", "certificate-missing", "compile-error",
+    "compiler-missing", "compiler-plugins", "compiler-too-old", "disk-full", "header-missing",
+    "headers-missing", "host-library", "host-tools", "make-rule-missing", "modpost-gpl-only",
+    "modpost-licence", "modpost-undefined", "namespace", "namespace-form", "namespace-reserved",
+    "tree-unprepared",
+))  # fmt: skip
 
 
 def _family(module: str) -> str:

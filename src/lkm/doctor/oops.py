@@ -1,7 +1,7 @@
 """Oopses, BUGs, warnings, stalls and sanitizers' findings in a kernel log → facts.
 
-The form of a report's lines is in ``report_lines``, its titles in ``report_titles``, what a
-processor says of a fault in ``fault``.
+The form of a report's lines is in ``reports.reading``, its titles in ``reports.titles``, what a
+processor says of a fault in ``reports.fault``.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from lkm.doctor import fault
 from lkm.doctor.lines import LogLine, read
-from lkm.doctor.oops_facts import Code, LinkedModule, Location, Oops, OtherTrace
-from lkm.doctor.report_lines import Draft, read_line
-from lkm.doctor.report_titles import Kind, hung_task, title_kind
+from lkm.doctor.reports import fault
+from lkm.doctor.reports.facts import Code, LinkedModule, Location, Oops, OtherTrace
+from lkm.doctor.reports.reading import ReportDraft, read_line
+from lkm.doctor.reports.titles import Kind, hung_task, title_kind
 
 __all__ = ["Code", "Kind", "LinkedModule", "Location", "Oops", "OtherTrace", "parse"]
 
@@ -27,7 +27,10 @@ _CUT = re.compile(r"\s{0,40}-{5,40}\[ cut here \]-{5,40}")
 _RULE = re.compile(r"\s{0,40}={20,}\s{0,40}$")
 _CPU = re.compile(r"\s{0,40}(?:CPU: ?\d{1,5} |Pid: \d)")
 # A report after which the machine stands still, or which has no line that ends it.
-_ENDLESS = re.compile(r"irq \d|sysfs: |kobject_|INFO: |rcu: |sched: |NETDEV |ODEBUG|.{0,60}(?:page alloc|lockup|LOCKUP)")
+_ENDLESS = re.compile(
+    r"irq \d|sysfs: |kobject_|INFO: |rcu: |sched: |NETDEV |ODEBUG|.{0,60}(?:page "
+    r"alloc|lockup|LOCKUP)"
+)
 
 
 def parse(log: str | Iterable[str]) -> tuple[Oops, ...]:
@@ -78,7 +81,13 @@ class _Reader:
 
     def take(self) -> list[LogLine] | None:
         report = self.report if self.titled else None
-        self.report, self.titled, self.finished, self.has_cpu, self.last = [], False, False, False, None
+        self.report, self.titled, self.finished, self.has_cpu, self.last = (
+            [],
+            False,
+            False,
+            False,
+            None,
+        )
         return report
 
     def _announced(self) -> bool:
@@ -129,7 +138,7 @@ def _build(report: Sequence[LogLine], *, log_ends: bool) -> Oops:
     title = titles[0]
     kind = title_kind(title.text)
     assert kind is not None
-    draft = Draft()
+    draft = ReportDraft()
     for line in report:
         read_line(draft, line.text)
     draft.settle(title.text)

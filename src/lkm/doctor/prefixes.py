@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class LineHead:
     """What was taken off a line.
 
     ``time``: seconds since boot, where it says so. ``speaker``: the program that logged it
@@ -27,7 +27,7 @@ class Head:
     quoted: int = 0
 
 
-NO_HEAD = Head()
+NO_HEAD = LineHead()
 
 _COLOUR = re.compile(r"(?:\x1b|#033|\^\[|\\x1b|\\033)\[[0-9;?]{0,20}[A-Za-z]")
 _TITLE_SEQUENCE = re.compile(r"\x1b\][^\x07\x1b]{0,200}(?:\x07|\x1b\\)?")
@@ -42,7 +42,9 @@ _PROGRAM = (
     r"(?:(?P<host>[^\s\[\]]{1,255}) )??(?:[a-z0-9]{1,10}\.[a-z]{1,8} )?"
     r"(?P<program>[^\s:\[\]<>=(]{1,128})(?:\[\d{1,10}\])?: ?"
 )
-_RFC5424 = r"(?P<host5>\S{1,255}) (?P<program5>\S{1,48}) \S{1,128} \S{1,32} (?:-|\[[^\]]{0,500}\]) ?"
+_RFC5424 = (
+    r"(?P<host5>\S{1,255}) (?P<program5>\S{1,48}) \S{1,128} \S{1,32} (?:-|\[[^\]]{0,500}\]) ?"
+)
 
 _WORD = r"[^\s\[\]<>=(){}'\"]{1,12}"
 _HEADS = tuple(
@@ -56,7 +58,8 @@ _HEADS = tuple(
         rf"<\d{{1,4}}>1 {_DATE}T{_CLOCK}\S{{0,6}} {_RFC5424}",
         r"<\d{1,4}>",
         # the time since boot; dmesg -d adds what passed since the line before
-        r"\[ {0,12}(?P<time>\d{1,10}\.\d{1,9})(?:, {0,8}\d{1,9})?(?: ?< {0,12}\d{1,10}\.\d{1,9}>)?\]",
+        r"\[ {0,12}(?P<time>\d{1,10}\.\d{1,9})(?:, {0,8}\d{1,9})?(?: ?< "
+        r"{0,12}\d{1,10}\.\d{1,9}>)?\]",
         r"\[ {0,8}< {0,12}\d{1,10}\.\d{1,9}>\]",
         r"\[ {0,12}[+-]\d{1,10}\.\d{1,9}\]",
         # dmesg -T in any language, dmesg -e, ISO in brackets
@@ -64,13 +67,16 @@ _HEADS = tuple(
         rf"\[{_WORD} {{1,3}}\d{{1,2}} \d\d:\d\d\]",
         rf"\[{_DATE}[T ]{_CLOCK}[^\]\s]{{0,8}}\]",
         # logcat
-        rf"\d\d-\d\d {_CLOCK} {{1,8}}\d{{1,8}} {{1,8}}\d{{1,8}} [VDIWEFS] (?P<tag>[^\s:]{{1,64}}) {{0,32}}: ?",
+        rf"\d\d-\d\d {_CLOCK} {{1,8}}\d{{1,8}} {{1,8}}\d{{1,8}} [VDIWEFS] "
+        rf"(?P<tag>[^\s:]{{1,64}}) {{0,32}}: ?",
         # ISO 8601 alone, as dmesg --time-format iso, and CI systems
-        rf"{_DATE}[T ]\d\d:\d\d:\d\d(?:,\d{{1,9}}|(?P<log>\.\d{{1,9}}|))(?:Z|[+-]\d\d:?\d\d)? {{1,4}}",
+        rf"{_DATE}[T ]\d\d:\d\d:\d\d(?:,\d{{1,9}}|(?P<log>\.\d{{1,9}}|))(?:Z|[+-]\d\d:?\d\d)? "
+        rf"{{1,4}}",
         # seconds since 1970, as journalctl -o short-unix
         r"(?P<log>\d{9,10}\.\d{3,9}) {1,4}",
         # short, short-full and OpenWrt's, in any language: words, the clock, perhaps year and zone
-        rf"(?:{_WORD} {{1,2}}){{1,4}}(?P<log>{_CLOCK}) {{1,4}}(?:\d{{4}} |[A-Z][A-Z0-9+-]{{1,5}} |[+-]\d\d:?\d\d ){{0,2}}",
+        rf"(?:{_WORD} {{1,2}}){{1,4}}(?P<log>{_CLOCK}) {{1,4}}(?:\d{{4}} |[A-Z][A-Z0-9+-]{{1,5}} "
+        rf"|[+-]\d\d:?\d\d ){{0,2}}",
     )
 )
 # What follows a time only.
@@ -83,7 +89,9 @@ _AFTER_TIME = tuple(
     )
 )
 _SPEAKER = re.compile(_PROGRAM)
-_KERNEL = re.compile(r"(?:[^\s\[\]:]{1,255} )?(?:kern\.[a-z]{3,8} )?(?P<program>kernel)(?:\[\d{1,10}\])?: ?")
+_KERNEL = re.compile(
+    r"(?:[^\s\[\]:]{1,255} )?(?:kern\.[a-z]{3,8} )?(?P<program>kernel)(?:\[\d{1,10}\])?: ?"
+)
 _MAX_HEADS = 6
 # By far the most lines of a large log: dmesg's, and a syslog file's.
 _USUAL = re.compile(
@@ -92,15 +100,14 @@ _USUAL = re.compile(
 )
 
 
-def strip(raw: str) -> tuple[Head, str]:
+def strip(raw: str) -> tuple[LineHead, str]:
     """Return what stood before the message, and the message, its own indentation kept.
 
     Takes time linear in the first part of the line; every pattern's repetitions are bounded.
     """
     if (usual := _USUAL.match(raw)) and raw.isascii() and raw.isprintable():
-        if "^[[" not in raw and "#033[" not in raw and "\\x1b[" not in raw:
-            speaker = "kernel" if usual["log"] else ""
-            return Head(float(usual["time"]), speaker, "", True), raw[usual.end() :]
+        speaker = "kernel" if usual["log"] else ""
+        return LineHead(float(usual["time"]), speaker, "", True), _uncoloured(raw[usual.end() :])
     text = _plain(raw)
     if not text:
         return NO_HEAD, text
@@ -117,15 +124,20 @@ def _plain(raw: str) -> str:
     """Return the line without colours and invisible characters."""
     text = raw.rstrip("\n")
     if text.isascii() and text.isprintable():
-        if "[" in text and ("#033[" in text or "^[[" in text or "\\x1b[" in text):
-            text = _COLOUR.sub("", text)
-        return text
+        return _uncoloured(text)
     if "\x1b" in text:
         text = _TITLE_SEQUENCE.sub("", text)
     return _COLOUR.sub("", text).translate(_INVISIBLE)
 
 
-def _strip(text: str, quoted: int) -> tuple[Head, str]:
+def _uncoloured(text: str) -> str:
+    """Take out colours that a log daemon wrote in letters."""
+    if "#033[" in text or "^[[" in text or "\\x1b[" in text or "\\033[" in text:
+        return _COLOUR.sub("", text)
+    return text
+
+
+def _strip(text: str, quoted: int) -> tuple[LineHead, str]:
     found: dict[str, str] = {}
     rest, start = text, text.lstrip()
     stamped = start.startswith(("kernel:", "kernel["))
@@ -140,7 +152,7 @@ def _strip(text: str, quoted: int) -> tuple[Head, str]:
         rest = rest.removeprefix(" ") if match[0].endswith("]") else rest
         start = rest.lstrip()
     if not found and rest is text:
-        return (Head(quoted=quoted) if quoted else NO_HEAD), text
+        return (LineHead(quoted=quoted) if quoted else NO_HEAD), text
     return _head_of(found, quoted), rest
 
 
@@ -189,14 +201,16 @@ def _program(start: str, found: dict[str, str]) -> re.Match[str] | None:
 
 
 # Words that look like a program before a colon, and are the message's first instead.
-_MESSAGE_WORDS = frozenset(
-    "BUG Oops WARNING INFO ERROR Error error Warning warning FATAL Call Code Hardware CPU RIP EIP RSP RAX "
-    "UBSAN KASAN KCSAN KFENCE KMSAN PGD CR2 Modules NIP LR GPR00 MSR CFAR Hi Lo epc ra pc lr sp "
-    "Status Cause BadVA PrId watchdog rcu NMI PKCS Lockdown".split()
-)
+_MESSAGE_WORDS = frozenset((
+    "BUG", "Oops", "WARNING", "INFO", "ERROR", "Error", "error", "Warning", "warning", "FATAL",
+    "Call", "Code", "Hardware", "CPU", "RIP", "EIP", "RSP", "RAX", "UBSAN", "KASAN", "KCSAN",
+    "KFENCE", "KMSAN", "PGD", "CR2", "Modules", "NIP", "LR", "GPR00", "MSR", "CFAR", "Hi", "Lo",
+    "epc", "ra", "pc", "lr", "sp", "Status", "Cause", "BadVA", "PrId", "watchdog", "rcu", "NMI",
+    "PKCS", "Lockdown",
+))  # fmt: skip
 
 
-def _head_of(found: dict[str, str], quoted: int) -> Head:
+def _head_of(found: dict[str, str], quoted: int) -> LineHead:
     time = None
     if "usec" in found:
         time = int(found["usec"]) / 1e6
@@ -208,4 +222,4 @@ def _head_of(found: dict[str, str], quoted: int) -> Head:
     elif not caller and "cpu" in found:
         caller = f"C{found['cpu']}"
     speaker = found.get("program") or found.get("program5") or found.get("tag") or ""
-    return Head(time, speaker, caller, True, quoted)
+    return LineHead(time, speaker, caller, True, quoted)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lkm.doctor.oops_facts import Location, Oops
-from lkm.doctor.report_titles import Kind
-from lkm.doctor.report_words import POISON, in_words
+from lkm.doctor.reports.facts import Location, Oops
+from lkm.doctor.reports.titles import Kind
+from lkm.doctor.reports.words import POISON, in_words
 
 __all__ = ["ModuleRange", "RegisterNote", "Suspect", "frames", "in_words", "registers", "suspect"]
 
@@ -44,8 +44,22 @@ _X86_MODULES = range(0xFFFFFFFFA0000000, 0xFFFFFFFFFF000000)
 # Functions that stand between a module's call and the trap, never the reason for it.
 _REPORTERS = (
     *("dump_stack", "show_stack", "show_regs", "panic", "vpanic", "__warn", "warn_slowpath", "die"),
-    *("__die", "oops_", "__die_kernel_fault", "die_kernel_fault", "do_kern_addr_fault", "report_bug"),
-    *("handle_bug", "__report_bug", "print_report", "print_address_description", "kasan_", "__kasan_"),
+    *(
+        "__die",
+        "oops_",
+        "__die_kernel_fault",
+        "die_kernel_fault",
+        "do_kern_addr_fault",
+        "report_bug",
+    ),
+    *(
+        "handle_bug",
+        "__report_bug",
+        "print_report",
+        "print_address_description",
+        "kasan_",
+        "__kasan_",
+    ),
     *("check_memory_region", "__asan_", "__hwasan_", "kasan_report", "end_report", "kfence_report"),
     *("kmsan_", "__msan_", "kcsan_", "__tsan_", "ubsan_", "__ubsan_", "refcount_warn_saturate"),
     *("__list_add_valid", "__list_del_entry_valid", "usercopy_abort", "__check_object_size"),
@@ -54,14 +68,46 @@ _REPORTERS = (
     *("do_invalid_op", "invalid_op", "page_fault", "do_page_fault", "nmi_cpu_backtrace"),
     *("nmi_trigger_cpumask", "rcu_dump_cpu_stacks", "rcu_check_callbacks", "watchdog_timer_fn"),
     *("arch_trigger_cpumask", "print_cpu_stall", "check_cpu_stall", "check_panic_on_warn"),
-    *("el1_abort", "el1_sync", "el1h_64_sync", "do_mem_abort", "do_translation_fault", "unwind_backtrace"),
+    *(
+        "el1_abort",
+        "el1_sync",
+        "el1h_64_sync",
+        "do_mem_abort",
+        "do_translation_fault",
+        "unwind_backtrace",
+    ),
     *("print_unlock_imbalance", "print_circular", "lockdep_", "__might_sleep", "__might_resched"),
-    *("___might_sleep", "__schedule_bug", "object_err", "slab_err", "slab_fix", "free_debug_processing"),
-    *("bust_spinlocks", "dump_backtrace", "__dump_stack", "warn_bogus_irq_restore", "debug_print_object"),
+    *(
+        "___might_sleep",
+        "__schedule_bug",
+        "object_err",
+        "slab_err",
+        "slab_fix",
+        "free_debug_processing",
+    ),
+    *(
+        "bust_spinlocks",
+        "dump_backtrace",
+        "__dump_stack",
+        "warn_bogus_irq_restore",
+        "debug_print_object",
+    ),
     *("sysfs_warn_dup", "bad_page", "print_bad_pte", "report_cfi_failure", "handle_cfi_failure"),
-    *("__cfi_slowpath", "__cfi_check_fail", "bug_handler", "brk_handler", "do_report_trap", "warn_alloc"),
+    *(
+        "__cfi_slowpath",
+        "__cfi_check_fail",
+        "bug_handler",
+        "brk_handler",
+        "do_report_trap",
+        "warn_alloc",
+    ),
 )
-_RUST_REPORTERS = ("rust_begin_unwind", "core9panicking", "4core6option13unwrap", "4core6result13unwrap")
+_RUST_REPORTERS = (
+    "rust_begin_unwind",
+    "core9panicking",
+    "4core6option13unwrap",
+    "4core6result13unwrap",
+)
 # Where a task waits: the scheduler's own frames say nothing of what it waits for.
 _WAITING = (
     *("__schedule", "schedule", "io_schedule", "preempt_schedule", "__switch_to", "_cond_resched"),
@@ -87,7 +133,11 @@ def suspect(oops: Oops) -> Suspect | None:
     shown = frames(oops)
     for frame in shown:
         if frame.module and frame.reliable:
-            what = "is where it waits or spins" if waits else "called into the kernel, which failed there"
+            what = (
+                "is where it waits or spins"
+                if waits
+                else "called into the kernel, which failed there"
+            )
             return Suspect(frame.module, f"its {frame.function} {what}")
     if named := _in_title(oops):
         return named

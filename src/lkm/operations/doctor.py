@@ -84,7 +84,7 @@ def examine(
     )
 
 
-def host_of(target: Target) -> distributions.Host:
+def host_of(target: Target) -> distributions.HostIdentity:
     """Return whose machine a target is, by its release, else by this machine's os-release."""
     try:
         with open("/etc/os-release", encoding="utf-8", errors="replace") as file:
@@ -94,7 +94,7 @@ def host_of(target: Target) -> distributions.Host:
     return distributions.host_of_release(target.release, DISTRIBUTIONS, text)
 
 
-def _in_its_words(judgement: Judgement, host: distributions.Host) -> Judgement:
+def _in_its_words(judgement: Judgement, host: distributions.HostIdentity) -> Judgement:
     """Return the judgement with fixes in the words of the target's distribution."""
     findings = tuple(distributions.adapted(each, host) for each in judgement.findings)
     decisive = judgement.decisive and distributions.adapted(judgement.decisive, host)

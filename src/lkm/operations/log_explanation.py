@@ -8,11 +8,11 @@ from dataclasses import replace
 from lkm.doctor import log
 from lkm.doctor.distribution_table import DISTRIBUTIONS
 from lkm.doctor.finding import Evidence, Severity
-from lkm.doctor.log import Explanation, Reading, with_line
+from lkm.doctor.log import Explanation, LogReading, with_line
 from lkm.doctor.rules.all_rules import RULES
 from lkm.operations.doctor import Opened, examine
 
-__all__ = ["Explanation", "Reading", "explain_log", "read_log", "with_line"]
+__all__ = ["Explanation", "LogReading", "explain_log", "read_log", "with_line"]
 
 
 def explain_log(text: str | Iterable[str], opened: Opened | None = None) -> tuple[Explanation, ...]:
@@ -20,7 +20,7 @@ def explain_log(text: str | Iterable[str], opened: Opened | None = None) -> tupl
     return read_log(text, opened).explanations
 
 
-def read_log(text: str | Iterable[str], opened: Opened | None = None) -> Reading:
+def read_log(text: str | Iterable[str], opened: Opened | None = None) -> LogReading:
     """Return what a log or a pasted error, a text or its lines, shows.
 
     With a target, a tool's line that could mean several things is settled by judging the module

@@ -25,7 +25,7 @@ def decode(
     vmlinux: Path | None = None,
     modules: Sequence[ModuleRange] = (),
 ) -> tuple[DecodedOops, ...]:
-    """Return every oops, BUG and warning in ``log``, a text or its lines, decoded, in the log's order.
+    """Return every oops, BUG and warning in ``log``, a text or its lines, decoded, in its order.
 
     ``files`` are .ko files, or folders to search for them, before the kernels known here;
     ``vmlinux`` is the kernel with debug data; ``modules`` say where modules lay in memory.

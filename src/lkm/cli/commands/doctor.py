@@ -17,7 +17,7 @@ from lkm.operations import doctor
 from lkm.operations.doctor import Examination, Examined, Where
 
 if TYPE_CHECKING:
-    from lkm.operations.log_explanation import Reading
+    from lkm.operations.log_explanation import LogReading
 
 _SHOWN = 60
 
@@ -82,7 +82,7 @@ def _explain(log: str, where: Where | None, as_json: bool) -> int:
     return 1 if any(each.finding.severity is Severity.FATAL for each in found) else 0
 
 
-def _host(read: Reading) -> dict[str, str]:
+def _host(read: LogReading) -> dict[str, str]:
     distribution = read.host.distribution
     return {
         "distribution": distribution.name if distribution else "",
@@ -91,7 +91,7 @@ def _host(read: Reading) -> dict[str, str]:
     }
 
 
-def _told(read: Reading) -> str:
+def _told(read: LogReading) -> str:
     from lkm.operations.log_explanation import with_line
 
     groups: dict[tuple[str, str, str], list[Finding]] = {}
@@ -105,10 +105,14 @@ def _told(read: Reading) -> str:
     if not read.explanations:
         parts.append("nothing in this text is a failed load that the doctor knows\n")
     if read.unexplained and not any(_is_fatal(each.finding) for each in read.explanations):
-        lines = (f"  line {number}: {findings.printable(text)}\n" for number, text in read.unexplained)
+        lines = (
+            f"  line {number}: {findings.printable(text)}\n" for number, text in read.unexplained
+        )
         parts.append("these lines look like errors, and are not known:\n" + "".join(lines))
     if read.host.distribution and parts and read.explanations:
-        parts.append(f"machine: {read.host.distribution.name} ({findings.printable(read.host.why)})\n")
+        parts.append(
+            f"machine: {read.host.distribution.name} ({findings.printable(read.host.why)})\n"
+        )
     return "\n".join(parts)
 
 
@@ -117,7 +121,7 @@ def _is_fatal(finding: Finding) -> bool:
 
 
 def _users(module: str, kernel: str, as_json: bool) -> int:
-    from lkm.operations import users  # reads all of /proc; for this option only
+    from lkm.operations.running import users  # reads all of /proc; for this option only
 
     finding = users.who_uses(module, kernel or "live")
     if as_json:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from lkm.doctor.finding import Evidence, Finding, Fix, Need, Severity
 
 
-def _fatal(name: str, cause: str, *fixes: Fix, module: str = "", subject: str = "", place: str = "") -> Finding:
+def _fatal(
+    name: str, cause: str, *fixes: Fix, module: str = "", subject: str = "", place: str = ""
+) -> Finding:
     evidence = (Evidence("at", place),) if place else ()
     return Finding(
         name, Severity.FATAL, cause, module=module, subject=subject, evidence=evidence, fixes=fixes
@@ -19,7 +21,11 @@ def headers_missing(release: str = "") -> Finding:
         "headers-missing",
         f"the headers of the kernel {kernel} are not installed, so nothing can be built for it",
         Fix("install them", (), Need.HEADERS, release),
-        Fix("an upgraded kernel that was not booted yet: reboot, then build", ("sudo reboot",), Need.REBOOT),
+        Fix(
+            "an upgraded kernel that was not booted yet: reboot, then build",
+            ("sudo reboot",),
+            Need.REBOOT,
+        ),
         subject=release,
     )
 
@@ -54,10 +60,15 @@ def wrong_host_tools(tool: str) -> Finding:
     """The programs in the headers' scripts/ are for another processor than the one that builds."""
     return _fatal(
         "host-tools",
-        f"{tool} does not run here: the programs in the headers' scripts folder were built for another "
-        "processor (architecture) than this machine's, as after cross-compiling, or with a 64-bit kernel over "
+        f"{tool} does not run here: the programs in the headers' scripts folder were built for "
+        f"another "
+        "processor (architecture) than this machine's, as after cross-compiling, or with a "
+        "64-bit kernel over "
         "a 32-bit user space",
-        Fix("build them for this machine", ("make -C /lib/modules/$(uname -r)/build scripts modules_prepare",)),
+        Fix(
+            "build them for this machine",
+            ("make -C /lib/modules/$(uname -r)/build scripts modules_prepare",),
+        ),
         Fix("or take headers built on this architecture", (), Need.HEADERS),
         subject=tool,
     )
@@ -77,8 +88,13 @@ def compiler_missing(compiler: str) -> Finding:
     """The compiler that the headers name is not there."""
     return _fatal(
         "compiler-missing",
-        f"the compiler {compiler} is not installed: the kernel was built with it, and its headers ask for it",
-        Fix("install that compiler, or one near it", (f"{compiler} --version", "cat /proc/version"), Need.COMPILER),
+        f"the compiler {compiler} is not installed: the kernel was built with it, and its "
+        f"headers ask for it",
+        Fix(
+            "install that compiler, or one near it",
+            (f"{compiler} --version", "cat /proc/version"),
+            Need.COMPILER,
+        ),
         Fix("or name the one that is there", ("make CC=gcc modules",)),
         subject=compiler,
     )
@@ -89,7 +105,8 @@ def compiler_differs(message: str) -> Finding:
     return Finding(
         "compiler-differs",
         Severity.NOTE,
-        "another compiler than the kernel's is used: harmless for a neighbouring version, else build with the same",
+        "another compiler than the kernel's is used: harmless for a neighbouring version, else "
+        "build with the same",
         evidence=(Evidence("warning", message),),
         fixes=(Fix("compare", ("cat /proc/version", "gcc --version")),),
     )
@@ -97,7 +114,8 @@ def compiler_differs(message: str) -> Finding:
 
 def rule_missing(target: str) -> Finding:
     """make finds no rule for a file that a prepared, complete tree has."""
-    if target.endswith(("module.lds", "objtool", "fixdep", "modpost", "autoconf.h", "auto.conf", "Makefile", "bounds.h",
+    if target.endswith(("module.lds", "objtool", "fixdep", "modpost", "autoconf.h", "auto.conf",
+                        "Makefile", "bounds.h",
                         "resolve_btfids", "modules.order")) or "scripts/" in target:  # fmt: skip
         return unprepared(f"{target} is not there")
     if target.endswith(".pem"):
@@ -105,14 +123,18 @@ def rule_missing(target: str) -> Finding:
             "certificate-missing",
             f"the kernel's configuration names a certificate that is not there: {target}",
             Fix("take the distribution's own key out of the configuration", (
-                "scripts/config --set-str SYSTEM_TRUSTED_KEYS '' --set-str SYSTEM_REVOCATION_KEYS ''",)),
+                "scripts/config --set-str SYSTEM_TRUSTED_KEYS '' --set-str "
+                "SYSTEM_REVOCATION_KEYS ''",)),
             subject=target,
         )  # fmt: skip
     return _fatal(
         "make-rule-missing",
-        f"make knows no way to make {target}: the source file is missing or has another name, or the path in the "
+        f"make knows no way to make {target}: the source file is missing or has another name, or "
+        f"the path in the "
         "Makefile is wrong (M= must be the module's folder, without blanks)",
-        Fix("see what is there", ("ls -l", "make -C /lib/modules/$(uname -r)/build M=$PWD modules")),
+        Fix(
+            "see what is there", ("ls -l", "make -C /lib/modules/$(uname -r)/build M=$PWD modules")
+        ),
         subject=target,
     )
 
@@ -121,7 +143,8 @@ def modpost_gpl(module: str, symbol: str) -> Finding:
     """modpost refuses to link a non-GPL module to a GPL-only symbol."""
     return _fatal(
         "modpost-gpl-only",
-        f"the build stopped: {module} uses the GPL-only symbol {symbol} and its MODULE_LICENSE is not GPL-compatible",
+        f"the build stopped: {module} uses the GPL-only symbol {symbol} and its MODULE_LICENSE "
+        f"is not GPL-compatible",
         Fix('state a GPL-compatible licence, if it is under one: MODULE_LICENSE("GPL");'),
         module=module,
         subject=symbol,
@@ -148,7 +171,8 @@ def modpost_undefined(module: str, symbol: str) -> Finding:
             ("make -C /lib/modules/$(uname -r)/build M=$PWD "
              "KBUILD_EXTRA_SYMBOLS=../OTHER/Module.symvers modules",),
         ),
-        Fix("a symbol of the kernel: this release does not export it; change the source, or take a newer driver"),
+        Fix("a symbol of the kernel: this release does not export it; change the source, or take "
+            "a newer driver"),
         module=module,
         subject=symbol,
     )  # fmt: skip
@@ -159,7 +183,8 @@ def modpost_namespace(module: str, symbol: str, name: str) -> Finding:
     if name.startswith("module:"):
         return _fatal(
             "namespace-reserved",
-            f"{symbol} is reserved for the modules {name.removeprefix('module:')} (EXPORT_SYMBOL_FOR_MODULES, since "
+            f"{symbol} is reserved for the modules {name.removeprefix('module:')} "
+            f"(EXPORT_SYMBOL_FOR_MODULES, since "
             f"Linux 6.16): {module} cannot have it, and no import changes that",
             Fix("take a newer version of the driver, which does without it, or an older kernel"),
             module=module,
@@ -173,7 +198,10 @@ def modpost_namespace(module: str, symbol: str, name: str) -> Finding:
         subject=symbol,
         evidence=(Evidence("namespace", name),),
         fixes=(
-            Fix(f'add to the source: MODULE_IMPORT_NS("{name}"); (without the quotes before Linux 6.13)'),
+            Fix(
+                f'add to the source: MODULE_IMPORT_NS("{name}"); '
+                "(without the quotes before Linux 6.13)"
+            ),
         ),
     )
 
@@ -183,11 +211,15 @@ def import_namespace_form(name: str, place: str = "") -> Finding:
     return Finding(
         "namespace-form",
         Severity.FATAL,
-        "since Linux 6.13 MODULE_IMPORT_NS takes a string: the source was written for an older kernel",
+        "since Linux 6.13 MODULE_IMPORT_NS takes a string: the source was written for an older "
+        "kernel",
         subject=name,
         evidence=(Evidence("at", place),) if place else (),
         fixes=(
-            Fix(f'write MODULE_IMPORT_NS("{name}"); for 6.13 and newer, MODULE_IMPORT_NS({name}); before'),
+            Fix(
+                f'write MODULE_IMPORT_NS("{name}"); for 6.13 and newer, '
+                f"MODULE_IMPORT_NS({name}); before"
+            ),
             Fix("or take a newer version of the driver"),
         ),
     )
@@ -198,7 +230,8 @@ def modpost_missing_symvers(path: str = "") -> Finding:
     return Finding(
         "symvers-missing",
         Severity.WARNING,
-        "the kernel tree has no Module.symvers: the module gets no symbol versions, and may be refused by a kernel "
+        "the kernel tree has no Module.symvers: the module gets no symbol versions, and may be "
+        "refused by a kernel "
         "that wants them",
         subject=path,
         fixes=(
@@ -217,7 +250,12 @@ def dkms_build(module: str, release: str, log: str = "") -> Finding:
         module=module,
         subject=release,
         evidence=(Evidence("log", log),) if log else (),
-        fixes=(Fix("read it", (f"lkm doctor --log {log or '/var/lib/dkms/MODULE/VERSION/build/make.log'}",)),),
+        fixes=(
+            Fix(
+                "read it",
+                (f"lkm doctor --log {log or '/var/lib/dkms/MODULE/VERSION/build/make.log'}",),
+            ),
+        ),
     )
 
 
@@ -235,8 +273,12 @@ def dkms_not_newer(module: str) -> Finding:
     """DKMS leaves the kernel's own module in place."""
     return _fatal(
         "dkms-not-newer",
-        f"DKMS did not install {module}: the kernel has a module of that name and the same or a newer version",
-        Fix("use the kernel's own, or install over it", ("sudo dkms install --force MODULE/VERSION",)),
+        f"DKMS did not install {module}: the kernel has a module of that name and the same or a "
+        f"newer version",
+        Fix(
+            "use the kernel's own, or install over it",
+            ("sudo dkms install --force MODULE/VERSION",),
+        ),
         module=module,
     )
 
@@ -247,7 +289,8 @@ def dkms_tree(what: str) -> Finding:
         "dkms-tree",
         f"DKMS's tree and the sources on disk disagree: {what}",
         Fix("see what is there; remove what has no source, add what is missing",
-            ("dkms status", "sudo dkms remove MODULE/VERSION --all", "sudo dkms add MODULE/VERSION")),
+            ("dkms status", "sudo dkms remove MODULE/VERSION --all",
+             "sudo dkms add MODULE/VERSION")),
     )  # fmt: skip
 
 
@@ -255,7 +298,8 @@ def dkms_nothing_built(module: str) -> Finding:
     """make succeeded, and the file that dkms.conf names is not there."""
     return _fatal(
         "dkms-no-module",
-        f"the build ended without {module}: dkms.conf names a module that the Makefile does not make for this kernel, "
+        f"the build ended without {module}: dkms.conf names a module that the Makefile does not "
+        f"make for this kernel, "
         "or the build failed without saying so",
         Fix("read make.log; compare BUILT_MODULE_NAME in dkms.conf with the Makefile",
             ("lkm doctor --log /var/lib/dkms/MODULE/VERSION/build/make.log",)),

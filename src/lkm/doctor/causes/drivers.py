@@ -1,4 +1,4 @@
-"""What drivers and subsystems say when a module links well and then finds no work, or is refused it."""
+"""What drivers and subsystems say when a module links well and then finds no work."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from errno import EBUSY, EINVAL, ENODEV, ENOENT, EOPNOTSUPP
 from lkm.doctor.finding import Evidence, Finding, Fix, Need, Severity
 
 
-def _fatal(name: str, errno: int, cause: str, *fixes: Fix, module: str = "", subject: str = "", message: str = "") -> Finding:
+def _fatal(
+    name: str,
+    errno: int,
+    cause: str,
+    *fixes: Fix,
+    module: str = "",
+    subject: str = "",
+    message: str = "",
+) -> Finding:
     return Finding(name, Severity.FATAL, cause, errno, message, module, subject, (), fixes)
 
 
 _FIRMWARE_SWITCH = Fix(
-    "switch virtualisation on in the firmware's set-up (BIOS/UEFI: Intel VT-x or Virtualization Technology, AMD "
+    "switch virtualisation on in the firmware's set-up (BIOS/UEFI: Intel VT-x or Virtualization "
+    "Technology, AMD "
     "SVM Mode), then switch the machine off and on again"
 )
 
@@ -35,8 +44,14 @@ def virtualisation_missing(module: str, what: str) -> Finding:
         "virtualisation-missing",
         EOPNOTSUPP,
         f"the processor has not what KVM needs, or a hypervisor does not pass it on: {what}",
-        Fix("see what it has; kvm_intel is for Intel, kvm_amd for AMD", ("grep -Eo -m1 'vmx|svm' /proc/cpuinfo",)),
-        Fix("in a virtual machine: switch nested virtualisation on at the host", ("cat /sys/module/kvm_*/parameters/nested",)),
+        Fix(
+            "see what it has; kvm_intel is for Intel, kvm_amd for AMD",
+            ("grep -Eo -m1 'vmx|svm' /proc/cpuinfo",),
+        ),
+        Fix(
+            "in a virtual machine: switch nested virtualisation on at the host",
+            ("cat /sys/module/kvm_*/parameters/nested",),
+        ),
         module=module,
         message=what,
     )
@@ -48,7 +63,13 @@ def hypervisor_in_use(module: str, what: str) -> Finding:
         "hypervisor-in-use",
         EBUSY,
         f"another hypervisor uses the processor's virtualisation already: {what}",
-        Fix("end its machines and unload it (KVM, or VirtualBox)", ("sudo modprobe -r kvm_intel kvm_amd kvm", "sudo modprobe -r vboxnetadp vboxnetflt vboxdrv")),
+        Fix(
+            "end its machines and unload it (KVM, or VirtualBox)",
+            (
+                "sudo modprobe -r kvm_intel kvm_amd kvm",
+                "sudo modprobe -r vboxnetadp vboxnetflt vboxdrv",
+            ),
+        ),
         module=module,
     )
 
@@ -58,15 +79,24 @@ def bound_elsewhere(module: str, device: str, driver: str) -> Finding:
     return _fatal(
         "device-taken",
         ENODEV,
-        f"the device {device} belongs to the driver {driver} already, so {module or 'this one'} finds none to drive"
+        f"the device {device} belongs to the driver {driver} already, so {module or 'this one'} "
+        f"finds none to drive"
         if device
-        else f"its devices belong to the driver {driver} already, so {module or 'this one'} finds none to drive",
+        else f"its devices belong to the driver {driver} already, so {module or 'this one'} "
+        f"finds none to drive",
         Fix(
-            f"keep {driver} from loading, and make the initramfs anew, for it may load there; then reboot",
-            (f"printf 'blacklist {driver}\\ninstall {driver} /bin/false\\n' | sudo tee /etc/modprobe.d/no-{driver}.conf",),
+            f"keep {driver} from loading, and make the initramfs anew, for it may load there; "
+            f"then reboot",
+            (
+                f"printf 'blacklist {driver}\\ninstall {driver} /bin/false\\n' | sudo tee "
+                f"/etc/modprobe.d/no-{driver}.conf",
+            ),
             Need.INITRAMFS,
         ),
-        Fix("or unload it now, if nothing uses it", (f"sudo modprobe -r {driver}", f"sudo modprobe {module or 'MODULE'}")),
+        Fix(
+            "or unload it now, if nothing uses it",
+            (f"sudo modprobe -r {driver}", f"sudo modprobe {module or 'MODULE'}"),
+        ),
         module=module,
         subject=driver,
     )
@@ -80,7 +110,8 @@ def device_taken(module: str) -> Finding:
         "the devices belong to another driver (nouveau, vfio-pci, nvidiafb), or there are none",
         Fix("see who has them", ("lspci -nnk | grep -A3 -Ei 'vga|3d'",)),
         Fix("keep nouveau from loading, and make the initramfs anew; then reboot",
-            ("printf 'blacklist nouveau\\noptions nouveau modeset=0\\n' | sudo tee /etc/modprobe.d/no-nouveau.conf",),
+            ("printf 'blacklist nouveau\\noptions nouveau modeset=0\\n' | sudo tee "
+             "/etc/modprobe.d/no-nouveau.conf",),
             Need.INITRAMFS),
         module=module,
     )  # fmt: skip
@@ -102,8 +133,10 @@ def unsupported_device(module: str, device: str, what: str) -> Finding:
     return _fatal(
         "device-unsupported",
         ENODEV,
-        f"this version of the driver does not support the device{' ' + device if device else ''}: {what}",
-        Fix("take the version that does: an older branch for an older device, a newer for a newer; for NVIDIA the "
+        f"this version of the driver does not support the "
+        f"device{' ' + device if device else ''}: {what}",
+        Fix("take the version that does: an older branch for an older device, a newer for a "
+            "newer; for NVIDIA the "
             "proprietary or the open kernel module as the device asks"),
         module=module,
     )  # fmt: skip
@@ -114,9 +147,14 @@ def version_mismatch(module: str, kernel: str, client: str) -> Finding:
     return _fatal(
         "driver-mismatch",
         EINVAL,
-        f"the loaded kernel module is of version {kernel or '?'}, the libraries of {client or '?'}: the driver was "
+        f"the loaded kernel module is of version {kernel or '?'}, the libraries of "
+        f"{client or '?'}: the driver was "
         "upgraded and the old module is still loaded, or still in the initramfs",
-        Fix("reboot; if it stays so, make the initramfs anew and build the module for this kernel", ("sudo reboot",), Need.INITRAMFS),
+        Fix(
+            "reboot; if it stays so, make the initramfs anew and build the module for this kernel",
+            ("sudo reboot",),
+            Need.INITRAMFS,
+        ),
         module=module,
     )
 
@@ -126,7 +164,8 @@ def firmware_missing(module: str, file: str, errno: int = ENOENT) -> Finding:
     return Finding(
         "firmware-missing",
         Severity.WARNING,
-        f"the firmware {file} was not found (error -{errno or 2}): its package is not installed, or the driver was loaded from an "
+        f"the firmware {file} was not found (error -{errno or 2}): its package is not installed, "
+        f"or the driver was loaded from an "
         "initramfs without it; harmless where the driver then takes an older version of the file",
         0,
         f"Direct firmware load for {file} failed with error -{errno or 2}",
@@ -134,9 +173,11 @@ def firmware_missing(module: str, file: str, errno: int = ENOENT) -> Finding:
         subject=file,
         evidence=(Evidence("looked for", f"/lib/firmware/{file}"),),
         fixes=(
-            Fix("install the firmware (linux-firmware; Debian: firmware-linux-nonfree, firmware-iwlwifi, firmware-realtek, …)",
+            Fix("install the firmware (linux-firmware; Debian: firmware-linux-nonfree, "
+                "firmware-iwlwifi, firmware-realtek, …)",
                 (f"ls -l /lib/firmware/{file}*",)),
-            Fix("where it is installed and loaded too early: make the initramfs anew", (), Need.INITRAMFS),
+            Fix("where it is installed and loaded too early: make the initramfs anew", (),
+                Need.INITRAMFS),
         ),
     )  # fmt: skip
 
@@ -153,7 +194,12 @@ def probe_failed(module: str, device: str, errno: int) -> Finding:
         module=module,
         subject=device,
         evidence=(Evidence("errno", name_of(errno)),),
-        fixes=(Fix("read what it said of that device before", (f"sudo dmesg | grep -e {device} -e {module}",)),),
+        fixes=(
+            Fix(
+                "read what it said of that device before",
+                (f"sudo dmesg | grep -e {device} -e {module}",),
+            ),
+        ),
     )
 
 
@@ -170,9 +216,14 @@ def region_busy(module: str, region: str, owner: str = "") -> Finding:
     return _fatal(
         "resource-busy",
         EBUSY,
-        f"an address range the driver needs ({region}) is claimed{by}: another driver has the device, or ACPI does",
+        f"an address range the driver needs ({region}) is claimed{by}: another driver has the "
+        f"device, or ACPI does",
         Fix("see who has it", ("sudo cat /proc/iomem /proc/ioports | less",)),
-        Fix("a sensor chip that ACPI claims: take the driver for ACPI, or allow the conflict at your own risk", ("# kernel command line: acpi_enforce_resources=lax",)),
+        Fix(
+            "a sensor chip that ACPI claims: take the driver for ACPI, or allow the conflict at "
+            "your own risk",
+            ("# kernel command line: acpi_enforce_resources=lax",),
+        ),
         module=module,
         subject=region,
     )
@@ -184,9 +235,11 @@ def duplicate_driver(driver: str, bus: str = "") -> Finding:
     return _fatal(
         "already-registered",
         EBUSY,
-        f"{driver} is registered already{where}: the same driver is built into the kernel, or loaded under another name",
+        f"{driver} is registered already{where}: the same driver is built into the kernel, or "
+        f"loaded under another name",
         Fix("see whether the kernel has it, and unload or leave out one of the two",
-            (f"grep -e {driver} /lib/modules/$(uname -r)/modules.builtin", f"lsmod | grep -i {driver}")),
+            (f"grep -e {driver} /lib/modules/$(uname -r)/modules.builtin", f"lsmod | grep -i "
+                f"{driver}")),
         subject=driver,
     )  # fmt: skip
 
@@ -197,13 +250,20 @@ def suse_unsupported(module: str, *, fatal: bool) -> Finding:
         "suse-unsupported",
         Severity.FATAL if fatal else Severity.NOTE,
         f"{module} is a module that SUSE does not support"
-        + (": modprobe refuses it on SUSE Linux Enterprise" if fatal else "; it loads, and sets taint bit 31: harmless"),
+        + (
+            ": modprobe refuses it on SUSE Linux Enterprise"
+            if fatal
+            else "; it loads, and sets taint bit 31: harmless"
+        ),
         1 if fatal else 0,
         module=module,
         fixes=(
             Fix(
                 "allow such modules, and make the initramfs anew",
-                ("echo 'allow_unsupported_modules 1' | sudo tee /etc/modprobe.d/10-unsupported-modules.conf",),
+                (
+                    "echo 'allow_unsupported_modules 1' | sudo tee "
+                    "/etc/modprobe.d/10-unsupported-modules.conf",
+                ),
                 Need.INITRAMFS,
             ),
         )
@@ -217,7 +277,8 @@ def hardware_removed(module: str, what: str) -> Finding:
     return Finding(
         "rhel-support",
         Severity.NOTE,
-        f"Red Hat does not support this hardware or driver in this release ({what}); it may load all the same: harmless "
+        f"Red Hat does not support this hardware or driver in this release ({what}); it may load "
+        f"all the same: harmless "
         "but for support",
         module=module,
         subject=what,
@@ -227,7 +288,14 @@ def hardware_removed(module: str, what: str) -> Finding:
 
 def harmless(what: str, text: str, module: str = "") -> Finding:
     """A line that looks like an error and is none."""
-    return Finding("harmless", Severity.NOTE, f"harmless: {what}", 0, module=module, evidence=(Evidence("line", text),))
+    return Finding(
+        "harmless",
+        Severity.NOTE,
+        f"harmless: {what}",
+        0,
+        module=module,
+        evidence=(Evidence("line", text),),
+    )
 
 
 def needs_userspace(what: str) -> Finding:
@@ -236,7 +304,10 @@ def needs_userspace(what: str) -> Finding:
         "module-wanted",
         ENOENT,
         what,
-        Fix("load the module it needs, and see why it was not", ("sudo modprobe NAME", "lkm doctor NAME")),
+        Fix(
+            "load the module it needs, and see why it was not",
+            ("sudo modprobe NAME", "lkm doctor NAME"),
+        ),
     )
 
 
@@ -257,8 +328,9 @@ def sign_hint(modules: str) -> Finding:
     return Finding(
         "may-need-signature",
         Severity.NOTE,
-        f"if Secure Boot is on, the modules {', '.join(modules.split())} have to be signed with a key this machine trusts",
-        module=modules.split()[0] if modules.split() else "",
+        f"if Secure Boot is on, the modules {', '.join(modules.split())} have to be signed with "
+        f"a key this machine trusts",
+        module=modules.split(maxsplit=1)[0] if modules.split() else "",
         fixes=(sign_and_enrol(),),
     )
 
@@ -276,9 +348,16 @@ def kvm_unavailable(why: str) -> Finding:
     return _fatal(
         "kvm-unavailable",
         ENOENT,
-        "there is no /dev/kvm: kvm_intel or kvm_amd is not loaded, mostly because virtualisation is switched off in the "
+        "there is no /dev/kvm: kvm_intel or kvm_amd is not loaded, mostly because virtualisation "
+        "is switched off in the "
         "firmware (BIOS/UEFI) or not passed on to this virtual machine",
-        Fix("load it, and see what it says", ("sudo modprobe kvm_intel || sudo modprobe kvm_amd", "sudo dmesg | grep -i kvm | lkm doctor --log -")),
+        Fix(
+            "load it, and see what it says",
+            (
+                "sudo modprobe kvm_intel || sudo modprobe kvm_amd",
+                "sudo dmesg | grep -i kvm | lkm doctor --log -",
+            ),
+        ),
         _FIRMWARE_SWITCH,
         module="kvm",
     )
@@ -289,13 +368,17 @@ def gpu_failed(text: str) -> Finding:
     return Finding(
         "gpu-failed",
         Severity.WARNING,
-        "the module is loaded, but the GPU did not start or stopped: another driver had it before (nouveau, VFIO), power or "
+        "the module is loaded, but the GPU did not start or stopped: another driver had it "
+        "before (nouveau, VFIO), power or "
         "cooling fail, its firmware is missing, or driver and card do not fit",
         5,
         text,
         module="nvidia",
         fixes=(
-            Fix("switch the machine off and on; see what else the driver said", ("sudo dmesg | grep -e NVRM -e nvidia", "nvidia-bug-report.sh")),
+            Fix(
+                "switch the machine off and on; see what else the driver said",
+                ("sudo dmesg | grep -e NVRM -e nvidia", "nvidia-bug-report.sh"),
+            ),
             Fix("try the other kind of kernel module (proprietary or open), or another version"),
         ),
     )
@@ -318,7 +401,11 @@ def runaway(module: str) -> Finding:
     return _fatal(
         "request-loop",
         ENOENT,
-        f"the kernel asks for {module} again and again: modprobe itself needs it, or an install command asks for it",
-        Fix("see what the name means and which rule runs", (f"lkm why {module}", "cat /proc/sys/kernel/modprobe")),
+        f"the kernel asks for {module} again and again: modprobe itself needs it, or an install "
+        f"command asks for it",
+        Fix(
+            "see what the name means and which rule runs",
+            (f"lkm why {module}", "cat /proc/sys/kernel/modprobe"),
+        ),
         subject=module,
     )

@@ -1,4 +1,4 @@
-"""What installers and indexers say: depmod, sign-file, VirtualBox, VMware, NVIDIA's, initramfs makers."""
+"""What installers and indexers say: depmod, sign-file, VirtualBox, VMware, NVIDIA, dracut."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from lkm.doctor.causes.signature import sign_and_enrol
 from lkm.doctor.finding import Evidence, Finding, Fix, Need, Severity
 
 
-def _fatal(name: str, cause: str, *fixes: Fix, module: str = "", subject: str = "", errno: int = 0) -> Finding:
+def _fatal(
+    name: str, cause: str, *fixes: Fix, module: str = "", subject: str = "", errno: int = 0
+) -> Finding:
     return Finding(name, Severity.FATAL, cause, errno, module=module, subject=subject, fixes=fixes)
 
 
@@ -21,7 +23,8 @@ def depmod_unknown_symbol(module: str, path: str, symbol: str) -> Finding:
     )
     return _fatal(
         "depmod-unknown-symbol",
-        f"{module} needs the symbol {symbol}, which neither this kernel nor a module of its tree exports{weak}: it "
+        f"{module} needs the symbol {symbol}, which neither this kernel nor a module of its tree "
+        f"exports{weak}: it "
         "will not load",
         Fix("build it for this kernel, or take a package made for it", (), Need.DKMS),
         Fix("a symbol of another module: install that, then run depmod again", ("sudo depmod -a",)),
@@ -35,7 +38,8 @@ def depmod_symbol_version(module: str, symbol: str) -> Finding:
     """depmod finds the symbol with another checksum."""
     return _fatal(
         "depmod-symbol-version",
-        f"{module} was built against another version of the symbol {symbol} than this tree's: it will not load",
+        f"{module} was built against another version of the symbol {symbol} than this tree's: it "
+        f"will not load",
         Fix("build it for this kernel", (), Need.DKMS),
         module=module,
         subject=symbol,
@@ -47,7 +51,10 @@ def depmod_cycle(chain: str) -> Finding:
     return _fatal(
         "depmod-cycle",
         f"these modules need each other in a circle, so none of them can be loaded: {chain}",
-        Fix("two builds of one module are in the tree, mostly: remove the older", ("find /lib/modules/$(uname -r) -name '*.ko*' | grep -e updates -e extra",)),
+        Fix(
+            "two builds of one module are in the tree, mostly: remove the older",
+            ("find /lib/modules/$(uname -r) -name '*.ko*' | grep -e updates -e extra",),
+        ),
         subject=chain,
     )
 
@@ -57,10 +64,17 @@ def depmod_no_lists(file: str) -> Finding:
     return Finding(
         "tree-incomplete",
         Severity.WARNING,
-        f"{file} is missing: the folder holds modules but not the kernel's own lists, as when only a driver was "
+        f"{file} is missing: the folder holds modules but not the kernel's own lists, as when "
+        f"only a driver was "
         "installed for a kernel that is not there",
         subject=file,
-        fixes=(Fix("install the kernel's package, or remove the folder of a kernel that is gone", (), Need.KERNEL),),
+        fixes=(
+            Fix(
+                "install the kernel's package, or remove the folder of a kernel that is gone",
+                (),
+                Need.KERNEL,
+            ),
+        ),
     )
 
 
@@ -69,7 +83,8 @@ def depmod_unwritable(what: str) -> Finding:
     return _fatal(
         "depmod-unwritable",
         f"the index could not be written: {what}",
-        Fix("run it as root, on a file system that can be written (an image-based system wants an overlay or a "
+        Fix("run it as root, on a file system that can be written (an image-based system wants "
+            "an overlay or a "
             "system extension)", ("sudo depmod -a",)),
     )  # fmt: skip
 
@@ -79,13 +94,15 @@ def not_signed(why: str, module: str = "") -> Finding:
     return Finding(
         "not-signed",
         Severity.WARNING,
-        f"the module was not signed ({why}): it is installed unsigned. A kernel that wants signatures refuses it "
+        f"the module was not signed ({why}): it is installed unsigned. A kernel that wants "
+        f"signatures refuses it "
         "(Secure Boot); any other loads it and sets taint E",
         module=module,
         fixes=(
             sign_and_enrol(),
             Fix("or make the key kbuild looks for, beside the headers (it must be enrolled, too)",
-                ("openssl req -new -x509 -newkey rsa:2048 -keyout signing_key.pem -out signing_key.x509 -days 3650 -nodes -subj /CN=modules/",)),
+                ("openssl req -new -x509 -newkey rsa:2048 -keyout signing_key.pem -out "
+                 "signing_key.x509 -days 3650 -nodes -subj /CN=modules/",)),
         ),
     )  # fmt: skip
 
@@ -108,7 +125,7 @@ def must_sign(modules: str) -> Finding:
         f"Secure Boot is on, and the modules {names} are not signed with a key this machine trusts",
         sign_and_enrol(),
         Fix("or switch Secure Boot off in the firmware", ("sudo mokutil --disable-validation",)),
-        module=modules.split()[0] if modules.split() else "",
+        module=modules.split(maxsplit=1)[0] if modules.split() else "",
         subject=modules,
         errno=129,
     )
@@ -118,9 +135,13 @@ def vboxdrv_missing() -> Finding:
     """VirtualBox runs without its kernel driver."""
     return _fatal(
         "driver-not-loaded",
-        "VirtualBox's kernel module vboxdrv is not loaded: not built for this kernel, not signed (Secure Boot), or not "
+        "VirtualBox's kernel module vboxdrv is not loaded: not built for this kernel, not signed "
+        "(Secure Boot), or not "
         "started",
-        Fix("build and load it; its log says what failed", ("sudo /sbin/vboxconfig", "lkm doctor --log /var/log/vbox-setup.log")),
+        Fix(
+            "build and load it; its log says what failed",
+            ("sudo /sbin/vboxconfig", "lkm doctor --log /var/log/vbox-setup.log"),
+        ),
         module="vboxdrv",
     )
 
@@ -129,8 +150,12 @@ def vmware_missing(module: str) -> Finding:
     """VMware runs without its kernel modules."""
     return _fatal(
         "driver-not-loaded",
-        f"VMware's kernel module {module} is not loaded: not built for this kernel, not signed (Secure Boot), or not started",
-        Fix("build and install the modules for this kernel", ("sudo vmware-modconfig --console --install-all",)),
+        f"VMware's kernel module {module} is not loaded: not built for this kernel, not signed "
+        f"(Secure Boot), or not started",
+        Fix(
+            "build and install the modules for this kernel",
+            ("sudo vmware-modconfig --console --install-all",),
+        ),
         sign_and_enrol(),
         module=module,
     )
@@ -141,10 +166,19 @@ def script_failed(module: str, log: str = "") -> Finding:
     return Finding(
         "see-kernel-log",
         Severity.FATAL,
-        f"the script could not load {module or 'its module'}; the kernel's log, or its own, has the line that tells why",
+        f"the script could not load {module or 'its module'}; the kernel's log, or its own, has "
+        f"the line that tells why",
         0,
         module=module,
-        fixes=(Fix("read it", ("sudo dmesg | tail -30 | lkm doctor --log -", *((f"lkm doctor --log {log}",) if log else ()))),),
+        fixes=(
+            Fix(
+                "read it",
+                (
+                    "sudo dmesg | tail -30 | lkm doctor --log -",
+                    *((f"lkm doctor --log {log}",) if log else ()),
+                ),
+            ),
+        ),
     )
 
 
@@ -165,8 +199,14 @@ def unit_failed(unit: str) -> Finding:
     return Finding(
         "see-unit-log",
         Severity.FATAL,
-        f"a module named in modules-load.d or on the command line could not be loaded ({unit} failed)",
-        fixes=(Fix("see which, and why", ("journalctl -b -u systemd-modules-load -o cat | lkm doctor --log -",)),),
+        f"a module named in modules-load.d or on the command line could not be loaded ({unit} "
+        f"failed)",
+        fixes=(
+            Fix(
+                "see which, and why",
+                ("journalctl -b -u systemd-modules-load -o cat | lkm doctor --log -",),
+            ),
+        ),
     )
 
 
@@ -174,10 +214,14 @@ def initramfs_module(module: str, release: str = "") -> Finding:
     """The initramfs was to hold a module that is not there."""
     return _fatal(
         "module-not-found",
-        f"the initramfs is to hold the module {module}, which the kernel {release or 'it is for'} does not have: not built for it, "
+        f"the initramfs is to hold the module {module}, which the kernel "
+        f"{release or 'it is for'} does not have: not built for it, "
         "built in, or the name is wrong",
         Fix("build it for that kernel; then make the initramfs anew", (), Need.DKMS, release),
-        Fix("or take it out of what the initramfs is to hold (dracut.conf.d, mkinitcpio.conf, initramfs-tools/modules)"),
+        Fix(
+            "or take it out of what the initramfs is to hold (dracut.conf.d, mkinitcpio.conf, "
+            "initramfs-tools/modules)"
+        ),
         module=module,
         subject=module,
         errno=ENOENT,
@@ -190,7 +234,13 @@ def install_command(module: str, command: str = "") -> Finding:
         "install-command",
         f"the command that a configuration line runs to load {module or 'a module'} failed"
         + (f": {command}" if command else ""),
-        Fix("see the line, and try without it", (f"lkm why {module or 'MODULE'}", f"sudo modprobe --ignore-install {module or 'MODULE'}")),
+        Fix(
+            "see the line, and try without it",
+            (
+                f"lkm why {module or 'MODULE'}",
+                f"sudo modprobe --ignore-install {module or 'MODULE'}",
+            ),
+        ),
         module=module,
     )
 
@@ -200,9 +250,12 @@ def bad_config_line(place: str, word: str) -> Finding:
     return Finding(
         "bad-config-line",
         Severity.WARNING,
-        f"modprobe does not understand a line of its configuration, which begins with {word!r}, and leaves it out",
+        f"modprobe does not understand a line of its configuration, which begins with {word!r}, "
+        f"and leaves it out",
         evidence=(Evidence("at", place),),
-        fixes=(Fix("see what is allowed there, and check the rest", ("man modprobe.d", "lkm lint")),),
+        fixes=(
+            Fix("see what is allowed there, and check the rest", ("man modprobe.d", "lkm lint")),
+        ),
     )
 
 
@@ -211,7 +264,10 @@ def alternative_loaded(module: str) -> Finding:
     return _fatal(
         "already-loaded",
         f"{module} is loaded already, and has to be unloaded before another version of it",
-        Fix("end what uses it (the display server, containers), and unload it", (f"lkm doctor {module} --in-use", f"sudo modprobe -r {module}")),
+        Fix(
+            "end what uses it (the display server, containers), and unload it",
+            (f"lkm doctor {module} --in-use", f"sudo modprobe -r {module}"),
+        ),
         module=module,
     )
 
@@ -221,7 +277,8 @@ def enrolment(what: str) -> Finding:
     return _fatal(
         "enrolment",
         f"the key could not be handed to the firmware: {what}",
-        Fix("see whether the machine has EFI and Secure Boot at all; without it signatures matter only to a kernel told to "
+        Fix("see whether the machine has EFI and Secure Boot at all; without it signatures "
+            "matter only to a kernel told to "
             "enforce them", ("mokutil --sb-state", "ls /sys/firmware/efi")),
     )  # fmt: skip
 
@@ -230,7 +287,8 @@ def unreadable(path: str, why: str) -> Finding:
     """depmod cannot read a module: it is damaged, or packed in a way this depmod does not know."""
     return _fatal(
         "damaged-file",
-        f"depmod cannot read {path} ({why}): it is damaged, or compressed in a way this kmod was built without",
+        f"depmod cannot read {path} ({why}): it is damaged, or compressed in a way this kmod was "
+        f"built without",
         Fix("get the file again", (), Need.REINSTALL, path),
         Fix("see what this kmod can unpack", ("kmod --version",)),
         subject=path,
@@ -241,7 +299,8 @@ def root_missing() -> Finding:
     """The initramfs finds no root file system: the driver of its disk is not there."""
     return _fatal(
         "root-not-found",
-        "the root file system was not found at boot: the module of its disk, or of its file system, is not in the initramfs, or root= names "
+        "the root file system was not found at boot: the module of its disk, or of its file "
+        "system, is not in the initramfs, or root= names "
         "another device",
         Fix("boot the kernel before, and make the initramfs anew", (), Need.INITRAMFS),
         errno=ENOENT,

@@ -78,7 +78,7 @@ def too_many(module: str, parameter: str, limit: int | None = None) -> Finding:
 def unknown(
     module: str, parameter: str, *, source: str = "", nearest: str = "", fatal: bool = False
 ) -> Finding:
-    """There is no such parameter: only a warning, and the value has no effect; fatal before 3.11."""
+    """There is no such parameter: a warning, and the value has no effect; fatal before 3.11."""
     evidence = [Evidence("given", parameter, source)] if source else []
     if nearest:
         evidence.append(Evidence("name like it", nearest))

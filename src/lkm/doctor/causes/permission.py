@@ -94,7 +94,10 @@ def denied(module: str) -> Finding:
         fixes=(
             Fix(
                 "see what it logged",
-                ("sudo ausearch -m avc,integrity_data -ts recent", "sudo dmesg | grep -i -e denied -e integrity"),
+                (
+                    "sudo ausearch -m avc,integrity_data -ts recent",
+                    "sudo dmesg | grep -i -e denied -e integrity",
+                ),
             ),
         ),
     )

@@ -91,7 +91,8 @@ def unknown_key(name: str, module: str = "", *, errno: int = 126) -> Finding:
     return Finding(
         "signature-unavailable",
         Severity.FATAL,
-        f"the module is signed with a key that this kernel does not trust{': ' + name if name else ''}; where signatures are "
+        f"the module is signed with a key that this kernel does not "
+        f"trust{': ' + name if name else ''}; where signatures are "
         "enforced (Secure Boot) it is refused",
         errno,
         module=module,
@@ -103,15 +104,23 @@ def unknown_key(name: str, module: str = "", *, errno: int = 126) -> Finding:
 def _enrol(name: str) -> Fix:
     """Return how the key of a distribution's own module builder is enrolled."""
     lowered = name.lower()
+    commands: tuple[str, ...]
     if "akmods" in lowered or "fedora_" in lowered:
-        commands = ("sudo kmodgenca --auto", "sudo mokutil --import /etc/pki/akmods/certs/public_key.der", "sudo reboot")
+        commands = (
+            "sudo kmodgenca --auto",
+            "sudo mokutil --import /etc/pki/akmods/certs/public_key.der",
+            "sudo reboot",
+        )
     elif "dkms" in lowered:
         commands = ("sudo mokutil --import /var/lib/dkms/mok.pub", "sudo reboot")
     elif "secure boot module signature" in lowered or "ubuntu" in lowered:
         commands = ("sudo update-secureboot-policy --enroll-key", "sudo reboot")
     else:
         commands = ("sudo mokutil --import CERTIFICATE.der", "sudo reboot")
-    return Fix("enrol that key as a Machine Owner Key (asks for a password, and again at the next boot)", commands)
+    return Fix(
+        "enrol that key as a Machine Owner Key (asks for a password, and again at the next boot)",
+        commands,
+    )
 
 
 def untrusted(module: str = "") -> Finding:
@@ -119,7 +128,8 @@ def untrusted(module: str = "") -> Finding:
     return Finding(
         "signature-untrusted",
         Severity.NOTE,
-        "the module's signature was made with a key that this kernel does not trust; unless signatures are enforced it loads, "
+        "the module's signature was made with a key that this kernel does not trust; unless "
+        "signatures are enforced it loads, "
         "and sets taint E",
         0,
         "PKCS#7 signature not signed with a trusted key",
@@ -249,13 +259,18 @@ def ima(text: str) -> Finding:
     return Finding(
         "ima",
         Severity.FATAL,
-        "the machine's integrity policy (IMA) refuses the module: its file has no valid security.ima signature",
+        "the machine's integrity policy (IMA) refuses the module: its file has no valid "
+        "security.ima signature",
         13,
         text,
         fixes=(
             Fix(
-                "sign the file for IMA with a key the machine trusts, or take the module from the distribution",
-                ("sudo evmctl ima_sign --key KEY MODULE.ko", "sudo cat /sys/kernel/security/ima/policy"),
+                "sign the file for IMA with a key the machine trusts, or take the module from "
+                "the distribution",
+                (
+                    "sudo evmctl ima_sign --key KEY MODULE.ko",
+                    "sudo cat /sys/kernel/security/ima/policy",
+                ),
             ),
         ),
     )
@@ -266,10 +281,14 @@ def loadpin(text: str) -> Finding:
     return Finding(
         "loadpin",
         Severity.FATAL,
-        "the kernel takes modules from one file system only, the first one that gave it one (LoadPin)",
+        "the kernel takes modules from one file system only, the first one that gave it one "
+        "(LoadPin)",
         EPERM,
         text,
         fixes=(
-            Fix("put the module on that file system, or boot without the rule", ("# kernel command line: loadpin.enforce=0",)),
+            Fix(
+                "put the module on that file system, or boot without the rule",
+                ("# kernel command line: loadpin.enforce=0",),
+            ),
         ),
     )

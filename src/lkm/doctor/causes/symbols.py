@@ -208,13 +208,16 @@ def reserved(module: str, symbol: str, name: str) -> Finding:
     return Finding(
         "namespace",
         Severity.FATAL,
-        f"{symbol} is reserved for the modules {name.removeprefix('module:')}: no import opens it to {module}",
+        f"{symbol} is reserved for the modules {name.removeprefix('module:')}: no import opens "
+        f"it to {module}",
         EINVAL,
         f"{module}: module uses symbol ({symbol}) from namespace {name}, but does not import it.",
         module=module,
         subject=symbol,
         evidence=(Evidence("namespace", name),),
-        fixes=(Fix("take a newer version of the driver, which does without it, or an older kernel"),),
+        fixes=(
+            Fix("take a newer version of the driver, which does without it, or an older kernel"),
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lkm.doctor.api_changes import Change, of_name
+from lkm.doctor.api_changes import ApiChange, of_name
 from lkm.doctor.finding import Evidence, Finding, Fix, Need, Severity
 
 
@@ -11,7 +11,8 @@ def compiler_too_old(option: str) -> Finding:
     return Finding(
         "compiler-too-old",
         Severity.FATAL,
-        f"the compiler does not know {option}: it is older than the one the kernel was built with, or another one",
+        f"the compiler does not know {option}: it is older than the one the kernel was built "
+        f"with, or another one",
         subject=option,
         fixes=(
             Fix(
@@ -46,7 +47,13 @@ def host_library(header: str) -> Finding:
         Severity.FATAL,
         f"a library that the kernel's own build programs need is not installed: {header}",
         subject=header,
-        fixes=(Fix(f"install {package}" if package else "install what building takes", (), Need.COMPILER),),
+        fixes=(
+            Fix(
+                f"install {package}" if package else "install what building takes",
+                (),
+                Need.COMPILER,
+            ),
+        ),
     )
 
 
@@ -55,14 +62,18 @@ def api_drift(what: str, place: str = "", names: tuple[str, ...] = ()) -> Findin
 
     ``names`` are words of the message that may be known to have changed.
     """
-    change: Change | None = next((known for name in names if (known := of_name(name))), None)
+    change: ApiChange | None = next((known for name in names if (known := of_name(name))), None)
     evidence = [Evidence("at", place)] if place else []
     since = ""
     fixes = []
     if change is not None:
         since = f" in Linux {change.release}: {change.name} {change.what}"
         evidence.append(Evidence("changed in", f"Linux {change.release}"))
-        fixes.append(Fix(f"in the source, for {change.release} and newer: {change.instead}") if change.instead else None)
+        fixes.append(
+            Fix(f"in the source, for {change.release} and newer: {change.instead}")
+            if change.instead
+            else None
+        )
     fixes.append(Fix("take a newer version of the driver, or adapt the source to this kernel"))
     return Finding(
         "api-changed",
@@ -76,7 +87,10 @@ def api_drift(what: str, place: str = "", names: tuple[str, ...] = ()) -> Findin
 
 def header_missing(header: str, place: str = "") -> Finding:
     """A header the source includes is not in this kernel's tree."""
-    if header in ("linux/kconfig.h", "generated/autoconf.h", "linux/compiler-version.h") or "generated/" in header:
+    if (
+        header in ("linux/kconfig.h", "generated/autoconf.h", "linux/compiler-version.h")
+        or "generated/" in header
+    ):
         from lkm.doctor.causes import build
 
         return build.unprepared(f"{header} is not there")
@@ -84,29 +98,51 @@ def header_missing(header: str, place: str = "") -> Finding:
         return host_library(header)
     change = of_name(header)
     if change is not None:
-        drift = api_drift(f"there is no header {header}", place, (header,))
-        return drift
-    kernel = header.startswith(("linux/", "asm/", "net/", "drm/", "uapi/", "sound/", "media/", "scsi/", "crypto/", "rdma/",
-                                "video/", "trace/", "target/", "soc/", "xen/", "kunit/"))  # fmt: skip
+        return api_drift(f"there is no header {header}", place, (header,))
+    kernel = header.startswith(
+        ("linux/", "asm/", "net/", "drm/", "uapi/", "sound/", "media/", "scsi/", "crypto/", "rdma/",
+         "video/", "trace/", "target/", "soc/", "xen/", "kunit/")
+    )  # fmt: skip
     if kernel:
         return Finding(
             "header-missing",
             Severity.FATAL,
-            f"the source includes {header}, which this kernel does not have: it was moved or removed in a newer kernel "
+            f"the source includes {header}, which this kernel does not have: it was moved or "
+            f"removed in a newer kernel "
             "(or is not there yet in an older one), or the headers are not those of the kernel",
             subject=header,
             evidence=(Evidence("at", place),) if place else (),
             fixes=(
-                Fix("take a newer version of the driver, or adapt the source to this kernel's interface"),
-                Fix("see where the header went", (f"find /lib/modules/$(uname -r)/build/include -name {header.rpartition('/')[2]}",)),
+                Fix(
+                    "take a newer version of the driver, or adapt the source to this kernel's "
+                    "interface"
+                ),
+                Fix(
+                    "see where the header went",
+                    (
+                        f"find /lib/modules/$(uname -r)/build/include -name "
+                        f"{header.rpartition('/')[2]}",
+                    ),
+                ),
             ),
         )
-    own = header.partition(".")[0] in ("stdio", "stdlib", "string", "unistd", "stdint", "errno", "assert", "math")
+    own = header.partition(".")[0] in (
+        "stdio",
+        "stdlib",
+        "string",
+        "unistd",
+        "stdint",
+        "errno",
+        "assert",
+        "math",
+    )
     cause = (
         f"the source includes {header} of the C library, which code in the kernel cannot use"
         if own
-        else f"the source includes {header}, which the compiler does not find: a folder of the driver's own is not on "
-        "the include path (since Linux 6.15 EXTRA_CFLAGS is ignored: ccflags-y takes its place), or a file is missing"
+        else f"the source includes {header}, which the compiler does not find: a folder of the "
+        f"driver's own is not on "
+        "the include path (since Linux 6.15 EXTRA_CFLAGS is ignored: ccflags-y takes its place), "
+        "or a file is missing"
     )
     return Finding(
         "header-missing",
@@ -117,7 +153,10 @@ def header_missing(header: str, place: str = "") -> Finding:
         fixes=(
             Fix("build it as a kernel module, through kbuild")
             if own
-            else Fix("in the Makefile: ccflags-y += -I$(src)/include, instead of EXTRA_CFLAGS; or take a newer driver"),
+            else Fix(
+                "in the Makefile: ccflags-y += -I$(src)/include, instead of EXTRA_CFLAGS; or "
+                "take a newer driver"
+            ),
         ),
     )
 
@@ -127,7 +166,8 @@ def other_error(message: str, place: str) -> Finding:
     return Finding(
         "compile-error",
         Severity.FATAL,
-        f"the compiler stopped: {message}; a driver that compiled before mostly meets a kernel whose interface changed",
+        f"the compiler stopped: {message}; a driver that compiled before mostly meets a kernel "
+        f"whose interface changed",
         subject=message,
         evidence=(Evidence("at", place),),
         fixes=(Fix("take a newer version of the driver, or adapt the source to this kernel"),),
@@ -140,7 +180,9 @@ def warnings_as_errors() -> Finding:
         "warnings-as-errors",
         Severity.FATAL,
         "a warning counts as an error here (-Werror, CONFIG_WERROR); the lines above name it",
-        fixes=(Fix("mend what it warns of, or build without it", ("make KCFLAGS=-Wno-error modules",)),),
+        fixes=(
+            Fix("mend what it warns of, or build without it", ("make KCFLAGS=-Wno-error modules",)),
+        ),
     )
 
 
@@ -162,5 +204,9 @@ def disk_full(text: str) -> Finding:
         "a disk is full: what was built, installed or packed into the initramfs is cut short",
         28,
         text,
-        fixes=(Fix("see which, remove kernels no longer used, and do it again", ("df -h / /boot /var",)),),
+        fixes=(
+            Fix(
+                "see which, remove kernels no longer used, and do it again", ("df -h / /boot /var",)
+            ),
+        ),
     )

@@ -76,7 +76,8 @@ def not_found(
                 release,
             ),
             Fix(
-                "where the kernel was upgraded since boot, the running one's modules may be gone: reboot",
+                "where the kernel was upgraded since boot, the running one's modules may be "
+                "gone: reboot",
                 ("sudo reboot",),
                 Need.REBOOT,
                 release,
@@ -101,7 +102,8 @@ def tool_not_on_path(tool: str) -> Finding:
     return Finding(
         "tool-missing",
         Severity.FATAL,
-        f"the shell does not find {tool}: it lies in a folder that a user's PATH may lack (/usr/sbin), or kmod is not "
+        f"the shell does not find {tool}: it lies in a folder that a user's PATH may lack "
+        f"(/usr/sbin), or kmod is not "
         "installed, as in a container",
         subject=tool,
         fixes=(Fix("run it as root, with its path, or install kmod", (f"sudo /usr/sbin/{tool}",)),),

@@ -14,7 +14,6 @@ from pathlib import PurePath
 from lkm.doctor.finding import Evidence, Finding, Fix, Need, Severity
 from lkm.module.image import name_of
 
-
 _TREE = re.compile(r"/lib/modules/(?P<release>[^/\s]{1,128})/(?P<place>[^\s]{1,4000})")
 
 
@@ -36,15 +35,14 @@ def rebuild(release: str = "", path: str = "") -> Fix:
         )
     if place["place"].startswith("kernel/"):
         return Fix(
-            f"it came with the kernel {place['release']}: take the one of the kernel that is to load it "
+            f"it came with the kernel {place['release']}: take the one of the kernel that is to "
+            f"load it "
             f"(its package, if it has the module), or boot {place['release']}",
             (f"find /lib/modules/{kernel} -name {shlex.quote(name_of(path) + '.ko*')}",),
             Need.KERNEL,
             release,
         )
-    return Fix(
-        "have DKMS, or what installed it, build it for this kernel", (), Need.DKMS, release
-    )
+    return Fix("have DKMS, or what installed it, build it for this kernel", (), Need.DKMS, release)
 
 
 def _words(text: str) -> list[str]:
@@ -77,7 +75,8 @@ def vermagic(
     fixes = [rebuild(release, path)]
     if built_for != release:
         boot = Fix(
-            f"boot the kernel it was built for, {built_for}: where that was installed by an upgrade, a "
+            f"boot the kernel it was built for, {built_for}: where that was installed by an "
+            f"upgrade, a "
             "reboot is pending",
             ("sudo reboot",),
         )

@@ -10,7 +10,7 @@ import re
 
 from lkm.doctor.causes import build, drivers, installers, toolchain
 from lkm.doctor.finding import Finding
-from lkm.doctor.rules.rule import Rule, rule
+from lkm.doctor.rules.rule import LogRule, rule
 from lkm.module.image import name_of
 
 
@@ -41,7 +41,7 @@ KBUILD = (
     rule("missing. stop", r"(?P<t>\S{1,300}): \*\*\* missing separator", lambda m: build.rule_missing(m["t"])),
     rule("no targets specified", r"No targets specified and no makefile found", lambda _: build.rule_missing("Makefile")),
     rule("not found", rf"(?:^|: )(?:/bin/(?:sh|bash|dash): )?(?:(?:line )?\d{{1,5}}: )?{_TOOL}: (?:command )?not found$", _missing_tool),
-    rule("no such file or directory", rf"make(?:\[\d{{1,3}}\])?: (?P<t>[\w.+-]{{1,100}}): (?:No such file or directory|Command not found)", _missing_tool),
+    rule("no such file or directory", r"make(?:\[\d{1,3}\])?: (?P<t>[\w.+-]{1,100}): (?:No such file or directory|Command not found)", _missing_tool),
     rule("no such file or directory", r"/bin/(?:sh|bash|dash): (?:line )?(?:\d{1,5}: )?(?P<t>\S{1,200}): No such file or directory", _missing_tool),
     rule("command not found", rf"(?:make|bash|sh|zsh)[^\n]{{0,30}}: (?:command not found: )?{_TOOL}(?:: (?:command|Command) not found)?$", _missing_tool),
     rule("nicht gefunden", rf"(?:^|: ){_TOOL}: (?:Kommando |Befehl )?nicht gefunden", _missing_tool),
@@ -139,4 +139,4 @@ SIGNING = (
     rule("x.509", r"Problem loading (?:in-kernel )?X\.509 certificate|Couldn't get size: 0x800000000000000e|MODSIGN: Couldn't get UEFI \S{1,10} list", lambda m: drivers.harmless("the firmware has no such list of keys", m[0])),
 )  # fmt: skip
 
-BUILDS: tuple[Rule, ...] = (*HEADERS, *MODPOST, *DKMS, *SIGNING, *KBUILD)
+BUILDS: tuple[LogRule, ...] = (*HEADERS, *MODPOST, *DKMS, *SIGNING, *KBUILD)

@@ -9,7 +9,7 @@ import re
 
 from lkm.doctor.causes import build, toolchain
 from lkm.doctor.finding import Finding
-from lkm.doctor.rules.rule import Rule, rule
+from lkm.doctor.rules.rule import LogRule, rule
 
 _QUOTED = re.compile(r"[‘’'`\"“”«»„‚「『]\s?([A-Za-z_][\w.:>*& -]{0,120}?)\s?[’'`\"“”»«“」』]")
 _WORDS = re.compile(r"\b[A-Za-z_]\w{3,80}\b")
@@ -33,11 +33,22 @@ def _drift(m: re.Match[str]) -> Finding:
     groups = m.groupdict()
     name = groups.get("f") or ""
     text = m["w"].strip()
-    what = {"function": f"there is no function {name}", "member": f"there is no member {name}"}.get(_kind(text), "") if name else ""
-    return toolchain.api_drift(what or text, m["at"], (name, *_names(text)) if name else _names(text))
+    what = (
+        {"function": f"there is no function {name}", "member": f"there is no member {name}"}.get(
+            _kind(text), ""
+        )
+        if name
+        else ""
+    )
+    return toolchain.api_drift(
+        what or text, m["at"], (name, *_names(text)) if name else _names(text)
+    )
 
 
-_MEMBER = re.compile(r"no member named|kein Element namens|ne contient pas|no tiene un miembro|не содержит элемента|没有名为|has no member|non ha un membro|não tem um membro|nie ma składowej|という名前のメンバ", re.IGNORECASE)
+_MEMBER = re.compile(
+    r"no member named|kein Element namens|ne contient pas|no tiene un miembro|не содержит элемента|没有名为|has no member|non ha un membro|não tem um membro|nie ma składowej|という名前のメンバ",
+    re.IGNORECASE,
+)
 
 
 def _kind(text: str) -> str:
@@ -53,13 +64,16 @@ def _by_name(m: re.Match[str]) -> Finding:
     found = toolchain.api_drift(m["w"].strip(), m["at"], names)
     if any(evidence.what == "changed in" for evidence in found.evidence):
         return found
-    if re.search(r"incompatible|too (?:few|many)|unknown type|implicit|undeclared|initiali[sz]|passing argument|redefinition|conflicting|"
-                 r"assignment of|inkompatib|zu wenige|zu viele|trop (?:peu|d)|необъявлен|incompat|несовместим|不兼容|过多|过少|未声明|未知", m["w"]):
+    if re.search(
+        r"incompatible|too (?:few|many)|unknown type|implicit|undeclared|initiali[sz]|passing argument|redefinition|conflicting|"
+        r"assignment of|inkompatib|zu wenige|zu viele|trop (?:peu|d)|необъявлен|incompat|несовместим|不兼容|过多|过少|未声明|未知",
+        m["w"],
+    ):
         return found
     return toolchain.other_error(m["w"].strip(), m["at"])
 
 
-COMPILERS: tuple[Rule, ...] = (
+COMPILERS: tuple[LogRule, ...] = (
     rule("module_import_ns", rf"{_AT}: {_ERROR}\s?[:：]{{any}}\b(?:MODULE_)?IMPORT_NS\((?P<n>\w{{1,100}})\)", _import_ns),
     # "expected ‘,’ or ‘;’ before ‘DMA_BUF’": what gcc says of a bare word since 6.13; the line after it shows the macro
     rule("before", rf"{_AT}: {_ERROR}\s?[:：] expected [‘'\"`],[’'\"] or [‘'\"`];[’'\"] before [‘'\"`](?P<n>[A-Z][A-Z0-9_]{{1,60}})[’'\"]", _import_ns),

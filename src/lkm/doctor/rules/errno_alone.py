@@ -14,7 +14,11 @@ def could_not_insert(module: str, errno: int) -> Finding:
     known = _ALONE.get(errno)
     if known is not None:
         return known(module)
-    return state.init_returned(module, errno) if errno else _ambiguous(module, 0, "the tool does not say why")
+    return (
+        state.init_returned(module, errno)
+        if errno
+        else _ambiguous(module, 0, "the tool does not say why")
+    )
 
 
 def _ambiguous(module: str, errno: int, cause: str, name: str = "see-kernel-log") -> Finding:
@@ -69,6 +73,6 @@ _ALONE: dict[int, Callable[[str], Finding]] = {
     ),
     errno_names.ESRCH: lambda m: symbols.wrong_crc(m, "a symbol"),
     errno_names.ENOSYS: lambda _: permission.no_module_support(),
-    errno_names.EACCES: lambda m: permission.denied(m),
+    errno_names.EACCES: permission.denied,
     errno_names.EFBIG: lambda m: format.damaged("", m, "it is larger than a kernel reads"),
 }

@@ -6,7 +6,7 @@ import re
 
 from lkm.doctor.causes import drivers, installers, signature, tree
 from lkm.doctor.finding import Finding
-from lkm.doctor.rules.rule import Rule, rule
+from lkm.doctor.rules.rule import LogRule, rule
 from lkm.module.image import name_of
 
 _KO = r"(?P<p>\S{1,400}\.ko(?:\.(?:gz|xz|zst))?)"
@@ -82,4 +82,4 @@ NVIDIA = (
     rule("unable to access interface", r"Unable to access interface: Protocol not supported|RTNETLINK answers: Operation not supported|Error: Unknown device type", lambda m: drivers.needs_userspace("the kernel knows no network device of that type: its module (wireguard, bridge, ifb, …) is not loaded, or not there for this kernel")),
 )  # fmt: skip
 
-INSTALLERS: tuple[Rule, ...] = (*DEPMOD, *INITRAMFS, *HYPERVISORS, *NVIDIA)
+INSTALLERS: tuple[LogRule, ...] = (*DEPMOD, *INITRAMFS, *HYPERVISORS, *NVIDIA)

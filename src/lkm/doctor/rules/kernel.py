@@ -19,7 +19,7 @@ from lkm.doctor.causes import (
     version,
 )
 from lkm.doctor.finding import Finding
-from lkm.doctor.rules.rule import Explain, Rule, rule
+from lkm.doctor.rules.rule import Explain, LogRule, rule
 from lkm.doctor.rules.symbols import unknown_symbol
 
 
@@ -116,8 +116,16 @@ SIGNATURE = (
 )  # fmt: skip
 
 PERMISSION = (
-    rule("is blacklisted", r"(?<!device )Module {m} is blacklisted", lambda m: permission.kernel_blacklist(m["m"])),
-    rule("modules_disabled", r"(?:loading|module).{0,60}modules_disabled", lambda _: permission.modules_disabled()),
+    rule(
+        "is blacklisted",
+        r"(?<!device )Module {m} is blacklisted",
+        lambda m: permission.kernel_blacklist(m["m"]),
+    ),
+    rule(
+        "modules_disabled",
+        r"(?:loading|module).{0,60}modules_disabled",
+        lambda _: permission.modules_disabled(),
+    ),
 )
 
 PARAMETERS = (
@@ -166,6 +174,6 @@ HARMLESS = (
          lambda m: version.forced(m["m"], "no versions for exported symbols")),
 )  # fmt: skip
 
-KERNEL: tuple[Rule, ...] = (
+KERNEL: tuple[LogRule, ...] = (
     *FORMAT, *VERSION, *SYMBOLS, *SIGNATURE, *PERMISSION, *PARAMETERS, *STATE, *HARMLESS,
 )  # fmt: skip

@@ -6,14 +6,16 @@ import re
 
 from lkm.doctor.causes import format, relocation
 from lkm.doctor.finding import Finding
-from lkm.doctor.rules.rule import Rule, rule
+from lkm.doctor.rules.rule import LogRule, rule
 
 
 def _of_type(m: re.Match[str]) -> Finding:
     groups = m.groupdict()
     number = groups.get("n") or groups.get("x") or "0"
     value = int(number, 16 if groups.get("x") else 10)
-    return relocation.unknown_type(groups.get("m") or "", value, _machine(m[0], value), m[0].strip())
+    return relocation.unknown_type(
+        groups.get("m") or "", value, _machine(m[0], value), m[0].strip()
+    )
 
 
 def _machine(text: str, number: int) -> int | None:
@@ -31,7 +33,7 @@ def _machine(text: str, number: int) -> int | None:
     return 40 if "unknown relocation:" in lowered else None
 
 
-RELOCATIONS: tuple[Rule, ...] = (
+RELOCATIONS: tuple[LogRule, ...] = (
     rule("invalid relocation target", r"(?:(?:x86/)?modules?: )?Skipping invalid relocation target, existing value is nonzero for type (?P<n>\d{1,6})",
          lambda m: relocation.nonzero_target("", int(m["n"]), m[0])),
     rule("relocation", r"module {m}: (?:unsupported|Unknown|unknown) (?:RELA |rela |ADD |REL )?relocation(?: type)?:? ?(?P<n>\d{1,6})", _of_type),

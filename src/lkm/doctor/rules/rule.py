@@ -28,7 +28,7 @@ _PARTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LogRule:
     """A message, and what it means.
 
     ``needle`` is text in lower case that every line with the message holds: looked for before the
@@ -41,7 +41,7 @@ class Rule:
     general: bool = False
 
 
-def rule(needle: str, pattern: str, explain: Explain, *, general: bool = False) -> Rule:
+def rule(needle: str, pattern: str, explain: Explain, *, general: bool = False) -> LogRule:
     """Return the rule for a message; ``pattern`` is a regular expression, letter case aside.
 
     ``{m}`` stands for a module's name, ``{o}`` for another's, ``{s}`` for a symbol, ``{file}`` for a
@@ -50,4 +50,4 @@ def rule(needle: str, pattern: str, explain: Explain, *, general: bool = False) 
     """
     for part, expression in _PARTS.items():
         pattern = pattern.replace(part, expression)
-    return Rule(needle.lower(), re.compile(pattern, re.IGNORECASE), explain, general)
+    return LogRule(needle.lower(), re.compile(pattern, re.IGNORECASE), explain, general)

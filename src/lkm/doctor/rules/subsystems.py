@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lkm.doctor.causes import drivers, permission
 from lkm.doctor.finding import Finding
-from lkm.doctor.rules.rule import Rule, rule
+from lkm.doctor.rules.rule import LogRule, rule
 
 
 def _kvm_module(text: str) -> str:
@@ -36,7 +36,7 @@ def _denied(text: str) -> Finding:
     return replace(permission.denied(""), message=text[:300])
 
 
-SUBSYSTEMS: tuple[Rule, ...] = (
+SUBSYSTEMS: tuple[LogRule, ...] = (
     # KVM (arch/x86/kvm)
     rule("disabled by bios", r"(?:kvm[\w ()-]{0,40}: )?(?:kvm: )?disabled by bios", _off),
     rule("not enabled (by bios)", r"(?:kvm[\w-]{0,10}: )?(?:VMX|SVM)[\w ]{0,20} not enabled \(by BIOS\)", _off),

@@ -8,7 +8,9 @@ from lkm.doctor.api_changes import of_name
 from lkm.doctor.causes import relocation, symbols
 from lkm.doctor.finding import Evidence, Finding
 
-_THUNK = re.compile(r"__x86_indirect_|__x86_return_thunk|__x86_.{0,20}thunk|__fill_rsb|call_depth_return_thunk|__indirect_thunk")
+_THUNK = re.compile(
+    r"__x86_indirect_|__x86_return_thunk|__x86_.{0,20}thunk|__fill_rsb|call_depth_return_thunk|__indirect_thunk"
+)
 _INSTRUMENTED = re.compile(
     r"__asan_|__hwasan_|__kasan_|__ubsan_|__sanitizer_|__gcov_|llvm_gcov|__tsan_|__msan_|_?mcount$|__fentry__$|"
     r"__gnu_mcount|__cfi_|__stack_chk_|__cyg_profile|ftrace_likely_update|__fortify_"
@@ -45,7 +47,9 @@ def unknown_symbol(module: str, symbol: str) -> Finding:
         return relocation.runtime_helper(module, symbol)
     found = symbols.unknown_from_log(module, symbol)
     if change := of_name(symbol):
-        what = f"{change.what} in Linux {change.release}" + (f"; instead: {change.instead}" if change.instead else "")
+        what = f"{change.what} in Linux {change.release}" + (
+            f"; instead: {change.instead}" if change.instead else ""
+        )
         return found.with_evidence(Evidence("the symbol", what))
     owner = next((owner for start, owner in _OWNERS if symbol.startswith(start)), "")
     if owner and owner != module:

@@ -13,7 +13,7 @@ from lkm.doctor.causes import drivers, format, installers, permission, state, tr
 from lkm.doctor.errors_in_words import number_of
 from lkm.doctor.finding import Finding
 from lkm.doctor.rules.errno_alone import could_not_insert
-from lkm.doctor.rules.rule import Rule, rule
+from lkm.doctor.rules.rule import LogRule, rule
 from lkm.module.image import name_of
 
 _DIRECTORY = r"(?P<d>/\S{0,300}lib/modules/[^/'\"\s:,()]{1,128})"
@@ -49,14 +49,16 @@ def _not_found(m: re.Match[str]) -> Finding:
     directory = (m.groupdict().get("d") or "").rstrip("./'\"")
     release = _release(directory)
     release = release if release[:1].isdigit() else ""
-    return tree.not_found(module_of(m["m"]) if ".ko" in m["m"] else m["m"].strip("'\"."), directory, release=release)
+    return tree.not_found(
+        module_of(m["m"]) if ".ko" in m["m"] else m["m"].strip("'\"."), directory, release=release
+    )
 
 
 def _gone(m: re.Match[str]) -> Finding:
     return tree.directory_gone(_release(m["d"]), m["d"])
 
 
-TOOLS: tuple[Rule, ...] = (
+TOOLS: tuple[LogRule, ...] = (
     # the index or the whole folder is not there
     rule("no such file or directory", rf"(?:FATAL|ERROR|WARNING|modprobe|libkmod)[^\n]{{0,120}}(?:could not (?:search modules|open directory|open moddep file)|Could not load "
          rf"modules\.dep|could not open {{any}}|can't change directory to|{{any}}) ?['\"]?{_DIRECTORY}[^:\n]{{0,80}}: No such file or directory", _gone),

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import unicorn
 from unicorn import x86_const as x86
 
-from lkm.kernel.emulated.hardware.death import Died, Restarted
+from lkm.kernel.emulated.hardware.death import MachineDeath, Restarted
 from lkm.kernel.emulated.hardware.devices import HERTZ, TICK, Devices, DeviceState
 from lkm.kernel.emulated.hardware.engine_context import Context, ContextLayout
 from lkm.kernel.emulated.hardware.exceptions import Exceptions
 from lkm.kernel.emulated.hardware.layout import KernelLayout
-from lkm.kernel.emulated.hardware.memory import PAGE, Memory
+from lkm.kernel.emulated.hardware.memory import PAGE, MachineMemory
 from lkm.kernel.emulated.hardware.patches import HALT
 from lkm.kernel.emulated.hardware.watchdog import Watchdog
 
@@ -62,7 +62,7 @@ class Processor:
         self.uc = uc
         self.layout = layout
         self.limits = Limits()
-        self.memory = Memory(uc, ram)
+        self.memory = MachineMemory(uc, ram)
         self.devices = Devices(devices)
         self.context = Context(uc, context)
         self.exceptions = Exceptions(uc, self.memory, self.context)
@@ -153,25 +153,27 @@ class Processor:
                 idle += 1
                 self._check_idle(idle)
             else:
-                raise Died(f"the emulation stopped at {rip:#x}")
+                raise MachineDeath(f"the emulation stopped at {rip:#x}")
             self.exceptions.deliver(self.devices.advance())
 
     def _check_idle(self, ticks: int) -> None:
         if not self.exceptions.enabled:
-            raise Died("the processor halted with interrupts disabled")
+            raise MachineDeath("the processor halted with interrupts disabled")
         if ticks * TICK > self.limits.idle * HERTZ:
-            raise Died(f"nothing happened for {self.limits.idle:g} seconds")
+            raise MachineDeath(f"nothing happened for {self.limits.idle:g} seconds")
 
     def _emulate(self) -> None:
         self._watchdog.arm(self.limits.seconds)
         try:
             self.uc.emu_start(self.place, 0)
         except unicorn.UcError as error:
-            raise Died(f"the emulator gave up: {error}") from error
+            raise MachineDeath(f"the emulator gave up: {error}") from error
         finally:
             self._watchdog.disarm()
         if self._watchdog.fired:
-            raise Died(f"the kernel was busy for {self.limits.seconds:g} seconds without end")
+            raise MachineDeath(
+                f"the kernel was busy for {self.limits.seconds:g} seconds without end"
+            )
 
     def _text_copied(self) -> None:
         """text_poke_copy(address, source, size): programs that the kernel compiles (BPF)."""
@@ -186,7 +188,7 @@ class Processor:
         self._blocks = 0
         self._spins += 1
         if self._spins > self.limits.spin:
-            raise Died(f"module code did not end within {self._spins} timer ticks")
+            raise MachineDeath(f"module code did not end within {self._spins} timer ticks")
         self._tick_due = True
         uc.emu_stop()
 

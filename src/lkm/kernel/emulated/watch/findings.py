@@ -79,7 +79,7 @@ class MemoryFault:
 
 
 @dataclass(frozen=True, slots=True)
-class Argument:
+class CallArgument:
     """One argument of a call: its name and C type, its value, and the text it points to."""
 
     name: str
@@ -100,7 +100,7 @@ class TracedCall:
     number: int
     function: str
     site: Site
-    arguments: tuple[Argument, ...]
+    arguments: tuple[CallArgument, ...]
     result: int | None
     result_type: str
     prototype_known: bool
