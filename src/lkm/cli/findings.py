@@ -17,12 +17,7 @@ _WORDS = {
 
 def text_of(finding: Finding, *, indent: str = "") -> str:
     """Return one finding as lines, each ending in a newline."""
-    module = (
-        f"{printable(finding.module)}: "
-        if finding.module and finding.module not in finding.cause
-        else ""
-    )
-    lines = [f"{_WORDS[finding.severity]}: {printable(module + finding.cause)}"]
+    lines = [f"{_WORDS[finding.severity]}: {printable(finding.cause)}"]
     if finding.errno and finding.severity is Severity.FATAL:
         lines.append(f"  errno     {finding.errno_name}")
     if finding.message:

@@ -124,7 +124,7 @@ _TELLING = (
     "ainted", "ID=", "NAME=", "/usr/src", "/nix/", "/home/", "wsl", "WSL", "icrosoft", "aspberry",
     "CONFIG", "pkg", "apt", "dnf", "zypper", "pacman", "/data/", "/vendor/", "emerge", "portage",
     "ubuntu", "Ubuntu", "ebian", "edora", "openSUSE", "dracut", "mkinitcpio", "dkms", "akmods",
-    "-k ",
+    "-k ", "ostree", "opkg", "penWrt", "ynology",
 )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ MAX_REPORTS = 2000
 
 _END = re.compile(r"\s{0,40}---\[ end (?:trace|Kernel panic)")
 _CUT = re.compile(r"\s{0,40}-{5,40}\[ cut here \]-{5,40}")
-_RULE = re.compile(r"\s{0,40}={20,}\s{0,40}$")
+_RULE = re.compile(r"\s{0,40}={20,200}\s{0,40}$")
 _CPU = re.compile(r"\s{0,40}(?:CPU: ?\d{1,5} |Pid: \d)")
 # A report after which the machine stands still, or which has no line that ends it.
 _ENDLESS = re.compile(

@@ -35,8 +35,11 @@ def first_finding(
     the look-alikes in it, and those it is silent about, are told apart by judging the file.
     """
     finding = _finding(kernel, path, parameters, errno=errno, signal=signal, lines=lines)
-    host = distributions.host_of_release(kernel.release, DISTRIBUTIONS)
-    return distributions.adapted(finding, host)
+    try:
+        release = kernel.release
+    except OSError:  # without /proc the words are nobody's in particular
+        release = ""
+    return distributions.adapted(finding, distributions.host_of_release(release, DISTRIBUTIONS))
 
 
 def _finding(

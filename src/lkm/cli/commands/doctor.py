@@ -98,7 +98,7 @@ def _told(read: LogReading) -> str:
     for each in read.explanations:
         found = each.finding
         key = (found.name, found.module, "" if found.subject else found.cause)
-        groups.setdefault(key, []).append(with_line(each))
+        groups.setdefault(key, []).append(_of_module(with_line(each)))
     parts = [findings.group_text(group) for group in list(groups.values())[:_SHOWN]]
     if len(groups) > _SHOWN:
         parts.append(f"and {len(groups) - _SHOWN} more causes; --json has them all\n")
@@ -114,6 +114,13 @@ def _told(read: LogReading) -> str:
             f"machine: {read.host.distribution.name} ({findings.printable(read.host.why)})\n"
         )
     return "\n".join(parts)
+
+
+def _of_module(finding: Finding) -> Finding:
+    """Return the finding with its module named in the cause: a log is of many."""
+    if not finding.module or finding.module in finding.cause:
+        return finding
+    return replace(finding, cause=f"{finding.module}: {finding.cause}")
 
 
 def _is_fatal(finding: Finding) -> bool:

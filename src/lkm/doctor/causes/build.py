@@ -199,8 +199,8 @@ def modpost_namespace(module: str, symbol: str, name: str) -> Finding:
         evidence=(Evidence("namespace", name),),
         fixes=(
             Fix(
-                f'add to the source: MODULE_IMPORT_NS("{name}"); '
-                "(without the quotes before Linux 6.13)"
+                f'add to the source: MODULE_IMPORT_NS("{name}"); from Linux 6.13 on, '
+                f"MODULE_IMPORT_NS({name}); before"
             ),
         ),
     )

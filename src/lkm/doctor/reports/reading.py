@@ -192,7 +192,7 @@ def _take_modules(draft: ReportDraft, words: list[str]) -> None:
 
 _OFFSETS = r"\+(?P<offset>0x[0-9a-f]{1,16})(?:/(?P<size>0x[0-9a-f]{1,16}))?"
 # Rust's and C++'s names are long; they end at the offset.
-_NAME = r"(?P<function>[A-Za-z_.$0-9][\w.$@:<>~-]{0,1023}?)"
+_NAME = r"(?<![\w.$@<>~])(?P<function>[A-Za-z_.$0-9][\w.$@:<>~-]{0,1023}?)"
 _MODULE_NAME = r"(?: \[?(?P<module>[A-Za-z_][\w-]{0,63})(?: [0-9a-f]{8,64})?\]?)"
 _PLACE = re.compile(rf"{_NAME}{_OFFSETS}(?: \[(?P<module>[\w-]{{1,64}})(?: [0-9a-f]{{8,64}})?\])?")
 _DECODED = re.compile(
@@ -211,7 +211,7 @@ _ARM = re.compile(
     rf"\(?{_PLACE.pattern}\)?\s*$"
 )
 _TRACE_START = re.compile(r"(?:Call [Tt]race|Backtrace|Trace):?")
-_MARK = re.compile(r"</?[A-Z0-9_#]{2,16}>(?:\s.*)?$|={3,}|\.\.\.$|<snip>")
+_MARK = re.compile(r"</?[A-Z0-9_#]{2,16}>(?:\s[^\n]{0,200})?$|={3}|\.\.\.$|<snip>")
 _OTHER_START = re.compile(
     r"(?P<title>(?:Allocated|Freed|Last potentially related work creation|Second to last "
     r"potentially "
@@ -403,7 +403,7 @@ _READERS = (
 
 
 _DULL = re.compile(
-    r"-{3,}\[|={5,}|PGD |P4D |FS: |CS: |GS: |DR\d: |PKRU: |Tainted:|Stack: ?$|Stack:? ?\(|RSP: |"
+    r"-{3,60}\[|={5}|PGD |P4D |FS: |CS: |GS: |DR\d: |PKRU: |Tainted:|Stack: ?$|Stack:? ?\(|RSP: |"
     r"Mem abort info|Data abort info|swapper pgtable|user pgtable|\[[0-9a-f]{8,16}\] |pgd = |"
     r"Instruction dump|Call Trace|LE |BE |REGS: |MSR: |Sending NMI|NMI backtrace|Process |Flags: |"
     r"Control: |Register r\d|note: |Exception stack|Kernel Offset|\"echo 0 >|task:|Workqueue: |"

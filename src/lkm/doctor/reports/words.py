@@ -267,7 +267,9 @@ def _fault(oops: Oops) -> str:
             if address == 0
             else "the processor was sent to execute data: a bad function pointer, or freed code"
         )
-    if "general protection" in said and "KASAN: null-ptr" not in said:
+    if "KASAN: null-ptr" in said and address is not None:
+        return _null_pointer(oops, address)
+    if "general protection" in said:
         return "an address that cannot exist was used, or a privileged thing done" + _poisoned(oops)
     if "SMAP" in said or ("permissions violation" in said and address and address < 1 << 47):
         return (

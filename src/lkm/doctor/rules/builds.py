@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from lkm.doctor.causes import build, drivers, installers, toolchain
+from lkm.doctor.causes import build, drivers, installers, toolchain, tree
 from lkm.doctor.finding import Finding
 from lkm.doctor.rules.rule import LogRule, rule
 from lkm.module.image import name_of
@@ -20,6 +20,8 @@ def _headers(m: re.Match[str]) -> Finding:
 
 def _missing_tool(m: re.Match[str]) -> Finding:
     tool = m["t"].rsplit("/", 1)[-1]
+    if tool in ("modprobe", "insmod", "rmmod", "depmod", "lsmod", "modinfo"):
+        return tree.tool_not_on_path(tool)
     if "scripts/" in m["t"] or "tools/" in m["t"]:
         return build.unprepared(f"{m['t']} is not there")
     if re.search(r"gcc|clang|(?:^|-)cc$|^ld|-ld|\bas$", tool):

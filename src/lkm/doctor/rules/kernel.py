@@ -87,7 +87,7 @@ SYMBOLS = (
          lambda m: symbols.waiting(m["m"], m["o"])),
     rule("unknown symbol", r"{m}: Unknown symbol {s} \(err -22\)", lambda m: symbols.err_22(m["m"], m["s"])),
     rule("unknown symbol", r"{m}: Unknown symbol {s} \(err -16\)", lambda m: symbols.waiting(m["m"], f"that exports {m['s']}")),
-    rule("unknown symbol", r"{m}: Unknown symbol {s}(?: \(err (?:-\d{1,3}|0)\))?", lambda m: unknown_symbol(m["m"], m["s"])),
+    rule("unknown symbol", r"{m}: Unknown symbol (?!in module){s}(?: \(err (?:-\d{1,3}|0)\))?", lambda m: unknown_symbol(m["m"], m["s"])),
     rule("unknown symbol", r"unknown symbol (?:in module )?'?{s}'? ?(?:in|needed by|required by) {file}",
          lambda m: unknown_symbol(m["m"].rpartition("/")[2].partition(".")[0], m["s"])),
 )  # fmt: skip

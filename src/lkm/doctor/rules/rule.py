@@ -15,7 +15,7 @@ LONGEST = 2048
 
 # What stands for a part of a message; each is bounded, and begins where a word does.
 _PARTS = {
-    "{m}": r"(?<![\w-])(?P<m>[\w-]{1,64})",
+    "{m}": r"(?<![\w./-])(?P<m>[\w-]{1,64})",
     "{o}": r"(?P<o>[\w-]{1,64})",
     "{s}": r"(?P<s>[\w.$]{1,512})",
     "{file}": r"(?<![^\s'\"`‘»«(=])(?P<m>[^\s'\"`‘’»«:()]{1,400})",

@@ -94,7 +94,7 @@ TOOLS: tuple[LogRule, ...] = (
     # removing
     rule("could not remove", r"could not remove (?:module )?'?(?P<m>[\w./-]{1,300})'?: (?P<e>[^\n]{1,200})", _removed, general=True),
     rule("unload", r"(?:rmmod|modprobe): (?:can't unload|can't unload module|failed to unload|ERROR: Removing) '?(?P<m>[\w./-]{1,300})'?: (?P<e>[^\n]{1,200})", _removed, general=True),
-    rule("removing", r"(?:rmmod|modprobe): (?:remove|ERROR: Removing) '(?P<m>[^'\n]{1,300})': (?P<e>[^\n]{1,200})", _removed, general=True),
+    rule("rmmod: remove", r"(?:rmmod|modprobe): (?:remove|ERROR: Removing) '(?P<m>[^'\n]{1,300})': (?P<e>[^\n]{1,200})", _removed, general=True),
     # loading
     rule("could not load module", r"could not load module (?P<m>\S{1,300}): No such file or directory", lambda m: format.file_missing(m["m"])),
     rule("can't read", r"insmod: can't (?:read|open) '(?P<m>[^'\n]{1,300})': No such file", lambda m: format.file_missing(m["m"])),
