@@ -50,13 +50,19 @@ def run(argv: Sequence[str]) -> int:
 def _dispatch(argv: Sequence[str]) -> int:
     program = os.path.basename(argv[0])
     argv = _kernel_first(argv)
-    if program in registry.KMOD_TOOLS:
+    if program in registry.OWN_PARSERS:
         return _run_tool(program, argv[1:])
-    if len(argv) > 1 and argv[1] in registry.KMOD_TOOLS:
+    if len(argv) > 1 and argv[1] in registry.OWN_PARSERS:
         return _run_tool(argv[1], argv[2:])
     from lkm.cli.group import main_group  # click costs 25 ms, which the kmod tools need not pay
+    from lkm.cli.text import InertOutput
 
-    return main_group(argv[1:])
+    stdout = sys.stdout
+    sys.stdout = InertOutput(stdout)
+    try:
+        return main_group(argv[1:])
+    finally:
+        sys.stdout = stdout
 
 
 def _kernel_first(argv: Sequence[str]) -> Sequence[str]:
@@ -70,9 +76,9 @@ def _kernel_first(argv: Sequence[str]) -> Sequence[str]:
 
 
 def _run_tool(name: str, arguments: Sequence[str]) -> int:
-    module = __import__(
-        f"lkm.cli.commands.kmod_tools.{name}", fromlist=["run"]
-    )  # importlib costs 1 ms
+    folder = "kmod_tools." if name in registry.KMOD_TOOLS else ""
+    place = f"lkm.cli.commands.{folder}{name}"
+    module = __import__(place, fromlist=["run"])  # importlib costs 1 ms
     status: int = module.run(list(arguments))
     return status
 
@@ -80,11 +86,17 @@ def _run_tool(name: str, arguments: Sequence[str]) -> int:
 def _report_log(error: LkmError) -> None:
     """Show what a kernel said last, which is all that is left of one that died."""
     for line in getattr(error, "log", ()):
-        print(f"kernel: {line}", file=sys.stderr)
+        _print_error(f"kernel: {line}")
 
 
 def _report(message: str, hint: str) -> None:
     sys.stdout.flush()
-    print(message, file=sys.stderr)
+    _print_error(message)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        _print_error(f"hint: {hint}")
+
+
+def _print_error(text: str) -> None:
+    from lkm.cli.text import inert  # only where something is wrong
+
+    print(inert(text), file=sys.stderr)

@@ -1,10 +1,13 @@
-"""What the commands share in showing things: JSON documents and a line of progress."""
+"""Output shared by the commands: JSON documents and a line of progress."""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
+
+from lkm.cli.text import inert
 
 
 def print_json(verb: str, **content: Any) -> None:
@@ -12,12 +15,16 @@ def print_json(verb: str, **content: Any) -> None:
 
     Dataclasses become objects, tuples and sets arrays, paths strings, bytes hexadecimal.
     """
+    sys.stdout.write(json_text({"schema": f"lkm.{verb}/1", **content}, indent=2) + "\n")
+
+
+def json_text(document: dict[str, Any], indent: int = 0) -> str:
+    """Return a document as JSON, on one line unless indented; what is not printable is escaped."""
     import msgspec  # costs start-up time, which text output need not pay
 
-    document = {"schema": f"lkm.{verb}/1", **content}
     builtins = msgspec.to_builtins(document, enc_hook=plain, str_keys=True, builtin_types=(bytes,))
     encoded = msgspec.json.encode(_texts(builtins))
-    sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
+    return inert((msgspec.json.format(encoded, indent=indent) if indent else encoded).decode())
 
 
 def plain(value: Any) -> Any:
@@ -47,7 +54,7 @@ class ProgressLine:
     """
 
     def __init__(self, unit: str = "MB", scale: int = 1_000_000) -> None:
-        self._shown = sys.stderr.isatty()
+        self._shown = sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb")
         self._unit = unit
         self._scale = scale
         self._next = 0.0
@@ -59,7 +66,8 @@ class ProgressLine:
             return
         self._next = now + 0.1
         share = f"{done // self._scale}/{total // self._scale} {self._unit}" if total else ""
-        sys.stderr.write(f"\r\x1b[K{what} {share}")
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        sys.stderr.write(f"\r\x1b[K{f'{what} {share}'[: columns - 1]}")
         sys.stderr.flush()
 
     def clear(self) -> None:

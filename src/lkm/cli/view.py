@@ -1,4 +1,4 @@
-"""What a person is shown: titled blocks, as plain text, or with colours and lines in a terminal."""
+"""Titled blocks for people: plain text, or colours and lines in a terminal."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from lkm.cli.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -53,7 +55,7 @@ Block = Pairs | Table
 def show(title: str, subtitle: str, blocks: Sequence[Block]) -> None:
     """Print the blocks that have rows below a title: richly in a terminal, plainly elsewhere."""
     filled = [block for block in map(_without_empty, blocks) if block.rows]
-    title, subtitle = _one_line(title), _one_line(subtitle)
+    title, subtitle = one_line(title), one_line(subtitle)
     if sys.stdout.isatty():
         _show_richly(title, subtitle, filled)
     else:
@@ -81,7 +83,7 @@ def _plain_pairs(block: Pairs) -> list[str]:
     for label, value in block.rows:
         wrapped = [
             line
-            for part in _printable(str(value)).split("\n")
+            for part in printable(str(value), "\n").split("\n")
             for line in textwrap.wrap(part, _PLAIN_WIDTH - width, break_on_hyphens=False) or [""]
         ]
         lines.append(f"  {label:<{width - 2}}{wrapped[0]}")
@@ -91,7 +93,7 @@ def _plain_pairs(block: Pairs) -> list[str]:
 
 def _plain_table(block: Table) -> list[str]:
     rows = [tuple(name.lstrip(">").upper() for name in block.columns)]
-    rows += [tuple(_one_line(str(cell)) for cell in row) for row in block.rows]
+    rows += [tuple(one_line(str(cell)) for cell in row) for row in block.rows]
     widths = [max(len(row[n]) for row in rows) for n in range(len(block.columns))]
     right = [name.startswith(">") for name in block.columns]
     return [
@@ -104,19 +106,9 @@ def _plain_table(block: Table) -> list[str]:
     ]
 
 
-def _printable(text: str) -> str:
-    """Return ``text`` with control characters spelt out: they come from files of any origin."""
-    return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    number = ord(character)
-    # A byte that is no UTF-8 was read as a surrogate.
-    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else repr(character)[1:-1]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(_printable(text).split())
+def one_line(text: str) -> str:
+    """Return ``text`` as one printable line."""
+    return " ".join(printable(text, "\n").split())
 
 
 def _show_richly(title: str, subtitle: str, blocks: Sequence[Block]) -> None:
@@ -162,4 +154,4 @@ def _rich_text(cell: Cell) -> Text:
     from rich.text import Text
 
     style = _STYLES[cell.style] if isinstance(cell, Styled) else ""
-    return Text(_printable(str(cell)), style=style)
+    return Text(printable(str(cell), "\n"), style=style)

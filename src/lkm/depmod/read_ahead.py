@@ -1,7 +1,8 @@
 """Modules that are not in memory yet: have the kernel fetch them while others are being read.
 
 One after the other, each waits for the disk several times; the disk, too, is quicker with more
-than one request to order.
+than one request to order. With nothing in memory, depmod takes 1.6 times as long without this
+(``bench/depmod_tricks.py``, which the other files' figures are from, too).
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class ReadAhead:
 
 
 def _bytes_from_disk() -> int:
-    """Return how many bytes this process has had read from disks; 0 where that is not told.
+    """Return how many bytes this process has read from disks; 0 where the kernel does not say.
 
     Source: the kernel's ``fs/proc/base.c: do_io_accounting``.
     """

@@ -1,4 +1,4 @@
-"""What the doctor says: findings, each with its cause, evidence and fix."""
+"""The doctor's findings, each with its cause, evidence and fix."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Need(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What to do, in words, and as commands to copy (none where no command can do it).
+    """A remedy in words, and as commands to copy (none where no command can do it).
 
     ``need`` is what it takes from the distribution, ``about`` the release or path that is meant:
     ``lkm.doctor.distributions.adapted`` puts that distribution's commands before ``commands``.

@@ -1,4 +1,4 @@
-"""What the kernel and the tools said, line by line, without what stood in front of it."""
+"""The text of each line of a log or a paste, without what stood in front of it."""
 
 from __future__ import annotations
 

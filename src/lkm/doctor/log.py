@@ -252,7 +252,7 @@ def _once(found: Iterable[Explanation]) -> list[Explanation]:
 
 
 def _without_echoes(found: Sequence[Explanation]) -> list[Explanation]:
-    """Leave out what a more telling line explains: tools' lines, and ``err -22`` echoes."""
+    """Leave out lines that a more specific line explains: tools' lines, and ``err -22`` echoes."""
     kernel = [e for e in found if not e.general and e.finding.severity is Severity.FATAL]
     told = {_family(e.finding.module) for e in kernel}
     symbols = {

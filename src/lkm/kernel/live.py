@@ -11,10 +11,14 @@ import errno
 import fcntl
 import os
 import platform
+import select
+import signal
 import socket
 import struct
+import time
 from collections.abc import Callable
 
+from lkm.errors import KernelDiedError
 from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
 
 # init_module, delete_module, finit_module: arch/*/entry/syscalls/*.tbl and, for the
@@ -40,6 +44,7 @@ class LiveSyscalls(Syscalls):
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         calls = _MODULE_CALLS.get(platform.machine(), _GENERIC_CALLS)
+        self._deadline: float | None = None
         self._init_module, self._delete_module, self._finit_module = calls
 
     @property
@@ -51,6 +56,10 @@ class LiveSyscalls(Syscalls):
     def shares_host_files(self) -> bool:
         """True: its files are ours."""
         return True
+
+    def limit_time(self, seconds: float | None) -> None:
+        """Give up waiting for a call that changes modules; others take no time."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def open(self, path: str, flags: int = 0, mode: int = 0o666) -> int:
         """open(2)."""
@@ -139,15 +148,19 @@ class LiveSyscalls(Syscalls):
     def init_module(self, image: bytes, parameters: str) -> SyscallOutcome:
         """init_module(2), in a child."""
         text = os.fsencode(parameters)
-        return self._in_child(self._init_module, image, ctypes.c_ulong(len(image)), text)
+        return self._in_child(
+            "init_module", self._init_module, image, ctypes.c_ulong(len(image)), text
+        )
 
     def finit_module(self, descriptor: int, parameters: str, flags: int) -> SyscallOutcome:
         """finit_module(2), in a child."""
-        return self._in_child(self._finit_module, descriptor, os.fsencode(parameters), flags)
+        return self._in_child(
+            "finit_module", self._finit_module, descriptor, os.fsencode(parameters), flags
+        )
 
     def delete_module(self, name: str, flags: int) -> SyscallOutcome:
         """delete_module(2), in a child."""
-        return self._in_child(self._delete_module, os.fsencode(name), flags)
+        return self._in_child("delete_module", self._delete_module, os.fsencode(name), flags)
 
     def shut_down(self) -> None:
         """Nothing: the machine is not ours to end."""
@@ -157,16 +170,29 @@ class LiveSyscalls(Syscalls):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), what)
 
-    def _in_child(self, *call: object) -> SyscallOutcome:
+    def _in_child(self, name: str, *call: object) -> SyscallOutcome:
         def system_call() -> tuple[int, int]:
             result: int = self._libc.syscall(*call)
             return (result, 0) if result >= 0 else (0, ctypes.get_errno())
 
-        return run_in_child(system_call)
+        try:
+            return run_in_child(system_call, self._deadline)
+        except TimeoutError:
+            raise KernelDiedError(
+                name,
+                "the time limit is over, and it has not returned",
+                hint="the task that made it stays in the kernel until that lets it go",
+            ) from None
 
 
-def run_in_child(system_call: Callable[[], tuple[int, int]]) -> SyscallOutcome:
-    """Run ``system_call`` (it returns result and errno) in a fork of this process."""
+def run_in_child(
+    system_call: Callable[[], tuple[int, int]], deadline: float | None = None
+) -> SyscallOutcome:
+    """Run ``system_call`` (it returns result and errno) in a fork of this process.
+
+    Raises TimeoutError when it has not returned at the deadline, by the monotonic clock. Then, and
+    when we are interrupted, it is killed but not waited for: in the kernel it may never end.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -177,13 +203,26 @@ def run_in_child(system_call: Callable[[], tuple[int, int]]) -> SyscallOutcome:
             os._exit(0)
     os.close(writer)
     try:
-        answer = os.read(reader, 12)
+        answer = _answer_of(reader, deadline)
+        _, status = os.waitpid(child, 0)
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, os.WNOHANG)
+        raise
     finally:
         os.close(reader)
-        _, status = os.waitpid(child, 0)
     if len(answer) == 12:
         result, number = struct.unpack("=qi", answer)
         return SyscallOutcome(result=result, errno=number)
     if os.WIFSIGNALED(status):
         return SyscallOutcome(signal=os.WTERMSIG(status))
     return SyscallOutcome(errno=errno.ECHILD)
+
+
+def _answer_of(reader: int, deadline: float | None) -> bytes:
+    if deadline is not None:
+        poll = select.poll()
+        poll.register(reader, select.POLLIN)
+        if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+            raise TimeoutError
+    return os.read(reader, 12)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -28,13 +28,22 @@ class _InOrder(click.Option):
         option.process = noting
 
 
+_KINDS: dict[str, Literal["set", "read", "write", "open", "close"]] = {
+    "--set": "set",
+    "--read": "read",
+    "--write": "write",
+    "--open": "open",
+    "--close": "close",
+}
+
+
 def _action(option: str, text: str) -> Action:
     target, equals, value = text.partition("=")
-    if option == "--read":
-        return Action("read", text)
+    if option in ("--read", "--open", "--close"):
+        return Action(_KINDS[option], text)
     if not target or not equals:
         raise UsageError(f"{option} {text}: expected {'PARAM' if option == '--set' else 'PATH'}=…")
-    return Action("set" if option == "--set" else "write", target, value)
+    return Action(_KINDS[option], target, value)
 
 
 def _number(fail_alloc: str | None) -> int:
@@ -50,23 +59,36 @@ def _number(fail_alloc: str | None) -> int:
 @click.argument("what", metavar="FILE.ko|FILE.c|FOLDER|NAME")
 @click.argument("parameters", metavar="[PARAM=VALUE]...", nargs=-1)
 @click.option("--kernel", metavar="KERNEL", default="emulated", show_default=True,
-              help="emulated[:RELEASE], vm[:RELEASE] or live.")  # fmt: skip
+              help="emulated[:RELEASE|PATH], vm[:RELEASE|PATH] or live.")  # fmt: skip
 @click.option("--set", "set_", cls=_InOrder, multiple=True, metavar="PARAM=VALUE",
               help="Set a parameter while it is loaded.")  # fmt: skip
 @click.option("--read", cls=_InOrder, multiple=True, metavar="PATH|PARAM",
               help="Show a file of /sys, /proc or /dev, or a parameter.")  # fmt: skip
 @click.option("--write", cls=_InOrder, multiple=True, metavar="PATH=TEXT",
               help="Write to a file or a device.")  # fmt: skip
+@click.option("--open", "open_", cls=_InOrder, multiple=True, metavar="PATH",
+              help="Open a device and keep it open, until --close or the end.")  # fmt: skip
+@click.option("--close", cls=_InOrder, multiple=True, metavar="PATH", help="Close what was opened.")
 @click.option("--module", "select", metavar="NAME", default="",
               help="The one to try, of a folder that builds several.")  # fmt: skip
+@click.option("--make", multiple=True, metavar="VAR=VALUE", help="A variable for make.")
+@click.option("--in-place", is_flag=True, help="Build in the source's own folder, not in a copy.")
+@click.option("--compile-commands", metavar="FILE", default="",
+              help="Write the compile_commands.json of the build there.")  # fmt: skip
 @click.option("--fail-alloc", metavar="N|each",
               help="Fail its Nth allocation, or each in turn in a fresh kernel.")  # fmt: skip
 @click.option("--guard", is_flag=True, help="Catch overflow, use after free, double free.")
 @click.option("--trace", is_flag=True, help="List its calls into the kernel.")
+@click.option("--stages", is_flag=True, help="List the kernel's own functions it passes.")
+@click.option("--memory", is_flag=True, help="Show where its sections are put, and what goes.")
 @click.option("--sig-enforce", is_flag=True, help="Let the kernel demand a valid signature.")
 @click.option("--lockdown", is_flag=True, help="Lock the kernel down, as Secure Boot does.")
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True),
+              default=60.0, show_default=True,
+              help="End it when it has not come to an end by then.")  # fmt: skip
 @click.option("--keep", is_flag=True, help="Do not unload it.")
 @click.option("--fetch", is_flag=True, help="Download the kernel and headers that are missing.")
+@click.option("--verbose", is_flag=True, help="Leave nothing out of what is told.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per event.")
 @click.pass_context
 def command(  # noqa: PLR0917 - one parameter an option
@@ -77,17 +99,26 @@ def command(  # noqa: PLR0917 - one parameter an option
     set_: tuple[str, ...],
     read: tuple[str, ...],
     write: tuple[str, ...],
+    open_: tuple[str, ...],
+    close: tuple[str, ...],
     select: str,
+    make: tuple[str, ...],
+    in_place: bool,
+    compile_commands: str,
     fail_alloc: str | None,
     guard: bool,
     trace: bool,
+    stages: bool,
+    memory: bool,
     sig_enforce: bool,
     lockdown: bool,
+    timeout: float,
     keep: bool,
     fetch: bool,
+    verbose: bool,
     as_json: bool,
 ) -> int:
-    """Load a module into a kernel of its own, tell everything that happens, unload it.
+    """Load a module into a kernel of its own, report everything that happens, unload it.
 
     The module is a file, a name in the kernel's module tree, or source that is built first. The
     kernel is a distribution's, unmodified, in an emulator or a virtual machine: no root is needed,
@@ -100,6 +131,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         sig_enforce=sig_enforce,
         lockdown=lockdown,
         keep=keep,
+        timeout=timeout,
     )
     request = TrialRequest(
         what,
@@ -107,11 +139,17 @@ def command(  # noqa: PLR0917 - one parameter an option
         kernel=kernel,
         select=select,
         fetch=fetch,
-        watching=Watching(guard, trace, _number(fail_alloc)),
+        watching=Watching(guard, trace, _number(fail_alloc), stages, memory),
         fail_each=fail_alloc == "each",
+        make=make,
+        in_place=in_place,
+        compile_commands=compile_commands,
     )
-    printer = JsonLines() if as_json else TextPrinter()
+    printer = JsonLines() if as_json else TextPrinter(verbose=verbose)
     try:
         return 1 if run(request, printer).problems else 0
+    except KeyboardInterrupt:
+        printer.interrupted()
+        raise
     finally:
         printer.close()

@@ -97,7 +97,7 @@ def unknown(
 
 
 def after_dashes(module: str, text: str) -> Finding:
-    """What follows ``--`` is not looked at."""
+    """The kernel ignores the words after ``--``."""
     return Finding(
         "ignored-parameters",
         Severity.WARNING,

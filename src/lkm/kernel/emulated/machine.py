@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
+import time
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from lkm.kernel.emulated import system_calls as abi
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     from lkm.kernel.emulated.watch.code_page import Workshop
     from lkm.kernel.emulated.watch.guard import GuardHeap
     from lkm.kernel.emulated.watch.interposition import Interposition
+    from lkm.kernel.emulated.watch.load_way import LoadWay
+    from lkm.kernel.emulated.watch.module_memory import MemoryWatch
+    from lkm.kernel.log import LogRecord
     from lkm.module.image import ModuleImage
     from lkm.vmlinux.image import VmlinuxImage
 
@@ -72,6 +78,11 @@ class EmulatedMachine(Syscalls):
     @limits.setter
     def limits(self, limits: Limits) -> None:
         self.session.restored.processor.limits = limits
+
+    def limit_time(self, seconds: float | None) -> None:
+        """Stop the machine for good in so many seconds of wall time, unless told anew."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        self.session.restored.processor.deadline = deadline
 
     @property
     def requests(self) -> tuple[ModuleRequest, ...]:
@@ -127,6 +138,38 @@ class EmulatedMachine(Syscalls):
         restored.module_loads.listener = made.coming
         self._interposition = made
         return made
+
+    def watch_way(
+        self,
+        functions: Iterable[str],
+        entered: Callable[[str], None],
+        logged: Callable[[LogRecord], None],
+    ) -> LoadWay:
+        """Tell of kernel functions entered and of records logged, until the way is ended.
+
+        The listeners are called while the kernel runs: they must not make system calls.
+        """
+        from lkm.kernel.emulated.watch.load_way import LoadWay  # most machines run without
+
+        processor = self.session.restored.processor
+        return LoadWay(processor, self.image, functions=functions, entered=entered, logged=logged)
+
+    def sleep(self, seconds: float) -> None:
+        """Let the machine's time pass, so that what the kernel put off gets done."""
+        self.session.sleep(seconds)
+
+    def watch_memory(
+        self,
+        image: ModuleImage,
+        *,
+        linked: Callable[[], None],
+        protected: Callable[[], None],
+    ) -> MemoryWatch:
+        """Watch where a module is put the next time it is loaded; see ``MemoryWatch``."""
+        from lkm.kernel.emulated.watch.module_memory import MemoryWatch  # as above
+
+        processor = self.session.restored.processor
+        return MemoryWatch(processor, self.image, image, linked=linked, protected=protected)
 
     def _end_interposition(self) -> None:
         if self._interposition is not None:
@@ -273,5 +316,8 @@ class EmulatedMachine(Syscalls):
 
     def shut_down(self) -> None:
         """Free the machine."""
+        self._end_interposition()
         self.session.close()
         self.snapshot.close()
+        # The emulator, up to 100 MB of it, is held by a cycle of callbacks.
+        gc.collect()

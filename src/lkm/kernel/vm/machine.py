@@ -77,9 +77,13 @@ class VirtualMachine(Syscalls):
         """False: its files are its own."""
         return False
 
+    def limit_time(self, seconds: float | None) -> None:
+        """End the machine in so many seconds if it is busy with a request then."""
+        self.connection.deadline = None if seconds is None else time.monotonic() + seconds
+
     @property
     def requests(self) -> tuple[ModuleRequest, ...]:
-        """What the kernel asked modprobe for, in order."""
+        """The kernel's requests to modprobe, in order."""
         return tuple(self.desk.requests)
 
     @property
@@ -92,7 +96,7 @@ class VirtualMachine(Syscalls):
         self.desk.provider = provider
 
     def console(self) -> str:
-        """What the guest wrote to its serial console."""
+        """The guest's output on its serial console."""
         return self.connection.process.console.text()
 
     # Files of the guest
@@ -184,8 +188,9 @@ class VirtualMachine(Syscalls):
         return descriptor
 
     def close(self, descriptor: int) -> None:
-        """close(2)."""
-        self.connection.request("close", descriptor)
+        """close(2); on a dead machine there is nothing left to close."""
+        if not self.connection.dead:
+            self.connection.request("close", descriptor)
 
     def read(self, descriptor: int, size: int = 65536) -> bytes:
         """read(2)."""

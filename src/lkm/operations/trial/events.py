@@ -1,17 +1,21 @@
-"""What ``lkm try`` has to tell, in the order in which it happens: one value an event."""
+"""The events of ``lkm try``, in the order in which they happen: one value an event."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 from lkm.kernel.log import LogRecord
 from lkm.operations.trial.observation import ObservedEntry, Registration
 from lkm.operations.trial.source_lines import Place
 
+Address = Annotated[int, "hexadecimal"]
+"""An address or mask; JSON has it as a string, for readers that round above 2⁵³."""
+
 
 class Phase(StrEnum):
-    """What was going on when a log line was written."""
+    """The phase of a trial in which a log line was written."""
 
     DEPENDENCIES = "dependencies"
     LOAD = "load"
@@ -39,12 +43,26 @@ class KernelChosen:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The module was built from ``source``; ``seconds`` is 0 when nothing had changed."""
+    """The module was built from ``source``; ``seconds`` is 0 when nothing had changed.
+
+    ``way`` says by what: kbuild, its Makefile, its dkms.conf. Of several the first are told with
+    ``warnings``.
+    """
 
     source: str
     module: str
     warnings: str
     seconds: float
+    way: str = "kbuild"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBegun:
+    """One of several modules that were built is tried: number ``number`` of ``total``."""
+
+    module: str
+    number: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +99,8 @@ class Loaded:
 class Refused:
     """The kernel refused something: ``operation``, the errno's name and text, or the signal.
 
-    ``causes`` are what the kernel's own words mean, as far as they are known.
+    ``causes`` are what the kernel's own words mean, as far as they are known; ``advice`` says what
+    to do, commands among it.
     """
 
     operation: str
@@ -89,6 +108,7 @@ class Refused:
     error: str
     signal: int
     causes: tuple[str, ...]
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +136,33 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """The kernel came to one of its own functions on a module's way, the first time in ``phase``.
+
+    ``gate`` is the doctor's name for what is checked there, empty where nothing is.
+    """
+
+    phase: Phase
+    function: str
+    meaning: str
+    gate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The module is loaded and what is to be done next is asked for, so many seconds at most."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The module's line of /proc/modules; ``size`` and ``freed`` (after init) in bytes."""
 
     module: str
     state: str
     size: int
-    address: int
+    address: Address
     refcount: int | None
     holders: tuple[str, ...]
     freed: int
@@ -148,6 +188,66 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedSection:
+    """A section where the kernel put it."""
+
+    name: str
+    address: Address
+    size: int
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageRun:
+    """Pages in a row with equal permissions, and the sections in them."""
+
+    address: Address
+    count: int
+    permissions: str
+    sections: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A module's memory at a moment: ``linked``, ``protected`` (before init) or ``live``."""
+
+    module: str
+    moment: str
+    sections: tuple[PlacedSection, ...]
+    pages: tuple[PageRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relocated:
+    """A place the kernel's linker wrote to: bytes (hexadecimal) before and after."""
+
+    section: str
+    place: Address
+    address: Address
+    type: str
+    symbol: str
+    value: Address
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreedPages:
+    """Pages in a row that were given back."""
+
+    address: Address
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFreed:
+    """What went after init: pages that are no longer mapped as before."""
+
+    pages: tuple[FreedPages, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tainted:
     """Taint flags that were set, as letters and in words."""
 
@@ -157,7 +257,7 @@ class Tainted:
 
 @dataclass(frozen=True, slots=True)
 class Appeared:
-    """What the load made: paths of /sys, /proc, /dev, and registrations."""
+    """The paths of /sys, /proc, /dev and the registrations that the load made."""
 
     entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
@@ -165,7 +265,7 @@ class Appeared:
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """A --set, --read or --write: what it gave, or the error."""
+    """An action on the loaded module (see ``Action``): what it gave, or the error."""
 
     action: str
     target: str
@@ -183,7 +283,7 @@ class Unloaded:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """What the module should have taken with it; nothing, if it did."""
+    """The paths and registrations that outlive the module; none, if it cleaned up."""
 
     entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
@@ -253,7 +353,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailureTried:
-    """What came of failing one allocation; ``error`` is what the load, if refused, gave."""
+    """The result of failing one allocation; ``error`` is the load's, where it was refused."""
 
     failed: Failed
     outcome: Outcome
@@ -263,18 +363,48 @@ class FailureTried:
     left: tuple[ObservedEntry, ...]
 
 
+class VerdictKind(StrEnum):
+    """How a trial ended, the worst last."""
+
+    GOOD = "good"
+    PROBLEM = "problem"
+    REFUSED = "refused"
+    DIED = "died"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialVerdict:
+    """The first thing a person is told of a trial.
+
+    ``cause`` and ``advice`` are empty, ``place`` is ``None``, where they are not known or where
+    all is well. ``further`` counts the problems besides the one in the headline.
+    """
+
+    kind: VerdictKind
+    headline: str
+    cause: str = ""
+    place: Place | None = None
+    advice: tuple[str, ...] = ()
+    further: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end: ``problems`` in words, none when all went well; ``seconds`` in all."""
+    """The end: ``problems`` in words, none when all went well; ``seconds`` in all.
+
+    ``verdict`` is what all that was told comes to, where it was a module that was tried.
+    """
 
     problems: tuple[str, ...]
     seconds: float
+    verdict: TrialVerdict | None = None
 
 
 Event = (
     Progress
     | KernelChosen
     | Built
+    | TurnBegun
     | KernelReady
     | DependencyLoaded
     | Loaded
@@ -282,9 +412,14 @@ Event = (
     | Died
     | Crashed
     | Logged
+    | Stage
+    | Waiting
     | State
     | ParameterShown
     | Bound
+    | LaidOut
+    | Relocated
+    | MemoryFreed
     | Tainted
     | Appeared
     | Acted

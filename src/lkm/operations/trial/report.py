@@ -1,4 +1,4 @@
-"""Telling of a module in a kernel: its state, what it made, what the log says, what it left."""
+"""Turn observations of a module in a kernel into events and problems."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkm import taint
+from lkm.doctor import load_way
 from lkm.doctor.finding import name_of
 from lkm.errors import FormatError, KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from lkm.operations.trial.instruments import Instruments
 
 _CRASHES = ("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut")
+_MOST_RECORDS = 20_000
 _BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
 
 
@@ -50,6 +52,10 @@ class Teller:
         self._instruments = instruments
         self._watch = kernel.watch_log()
         self._logged: list[str] = []
+        self._streamed: set[int] = set()
+        self._streamed_texts: set[str] = set()
+        self._stages: set[tuple[Phase, str]] = set()
+        self._state: LoadedModule | None = None
 
     def describe(
         self, name: str, tainted: int, before: Observation, seen: Sequence[Uevent]
@@ -69,8 +75,34 @@ class Teller:
         registrations = tuple(sorted(after.registrations - before.registrations))
         self.emit(events.Appeared(entries, registrations))
 
+    def stage(self, function: str) -> None:
+        """Tell that the kernel came to a function on the module's way, once in each phase."""
+        of_load = function not in load_way.NOT_OF_LOADING
+        if self.phase is Phase.DEPENDENCIES or (of_load and self.phase is not Phase.LOAD):
+            return
+        if (self.phase, function) in self._stages:
+            return
+        self._stages.add((self.phase, function))
+        point = load_way.POINTS[function]
+        self.emit(events.Stage(self.phase, function, point.meaning, point.gate))
+
+    def logging(self, record: LogRecord) -> None:
+        """Tell a record that the kernel just wrote; the log has it too, afterwards."""
+        if len(self._streamed) >= _MOST_RECORDS:
+            return  # the log is being flooded, which is told with what is left of it
+        self._streamed.add(record.sequence)
+        self._streamed_texts.add(record.text)
+        self.emit(events.Logged(self.phase, record))
+
+    def new_state(self, name: str) -> None:
+        """Tell a module's line of /proc/modules if it changed since it was told."""
+        module = self._kernel.module(name)
+        if module != self._state:
+            self.state(module)
+
     def state(self, module: LoadedModule) -> None:
         """Tell a module's line of /proc/modules."""
+        self._state = module
         self.emit(
             events.State(
                 module.name,
@@ -142,10 +174,19 @@ class Teller:
         self.found()
 
     def _log(self, records: Sequence[LogRecord]) -> None:
-        for record in records:
+        room = max(_MOST_RECORDS - len(self._logged), 0)
+        for record in records[:room]:
             self._logged.append(record.text)
-            self.emit(events.Logged(self.phase, record))
-        self._tell_crashes(records)
+            if not self._was_streamed(record):
+                self.emit(events.Logged(self.phase, record))
+        if room and len(records) > room:
+            self.problems.append(f"it floods the log: {_MOST_RECORDS} records are told of it")
+        self._tell_crashes(records[:_MOST_RECORDS])
+
+    def _was_streamed(self, record: LogRecord) -> bool:
+        if record.sequence:
+            return record.sequence in self._streamed
+        return record.text in self._streamed_texts  # read from a dead kernel's memory
 
     def _tell_crashes(self, records: Sequence[LogRecord]) -> None:
         """Tell in words what oopses, BUGs and warnings there are in a piece of the log."""
@@ -163,7 +204,9 @@ class Teller:
             where = place(str(frame.location), frame.source) if frame else Place("")
             self.emit(events.Crashed(report.words, where))
 
-    def refusal(self, error: KernelError, causes: tuple[str, ...] = ()) -> None:
+    def refusal(
+        self, error: KernelError, causes: tuple[str, ...] = (), advice: tuple[str, ...] = ()
+    ) -> None:
         """Tell that the kernel refused something, and why as far as that is known."""
         name = name_of(error.errno)
         what = os.strerror(error.errno) if error.errno else ""
@@ -174,22 +217,29 @@ class Teller:
                 f"{name} ({what})" if name else "",
                 error.signal,
                 causes,
+                advice,
             )
         )
         self.problems.append(str(error))
 
-    def in_use(self, name: str) -> tuple[str, ...]:
-        """Return in words who keeps a module from being unloaded."""
+    def in_use(self, name: str, opened: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return in words who keeps a module from being unloaded; ``opened`` by this trial."""
+        from lkm.operations.running.users import users_in  # only where unloading is refused
+
         module = self._kernel.module(name)
-        held = f", held by {', '.join(module.holders)}" if module.holders else ""
         if module.permanent:
             return (f"{name} has no exit function, so it cannot be unloaded",)
-        return (f"{name} is in use: {module.refcount} references{held}",)
+        evidence = users_in(self._kernel, name).evidence
+        users = [each.value for each in evidence if each.what.startswith("used by")]
+        users += [f"this trial, which has {path} open" for path in opened]
+        by = f", held by {', '.join(users)}" if users else ""
+        return (f"{name} is in use: {module.refcount} references{by}",)
 
-    def cause(self, error: KernelError, parameters: str) -> tuple[str, ...]:
-        """Return the cause of a refused load in words; none where a failure was ordered."""
+    def cause(self, error: KernelError, parameters: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the cause of a refused load in words, and what to do; none where a failure was
+        ordered."""
         if self._instruments and self._instruments.failed():
-            return ()
+            return (), ()
         from lkm.operations.explanation import first_finding  # half of lkm comes with it
 
         finding = first_finding(
@@ -200,4 +250,5 @@ class Teller:
             signal=error.signal,
             lines=error.log,
         )
-        return (finding.cause,)
+        advice = [line for fix in finding.fixes for line in (fix.text, *fix.commands)]
+        return (finding.cause,), tuple(advice)

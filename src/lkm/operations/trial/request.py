@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,40 +11,55 @@ from typing import Literal
 class Action:
     """Something to do while the module is loaded.
 
-    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one.
+    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one,
+    ``open`` a device and keep it open until it is told to ``close`` it, try to ``unload`` the
+    module, which the kernel may refuse.
     """
 
-    kind: Literal["set", "read", "write"]
-    target: str
+    kind: Literal["set", "read", "write", "open", "close", "unload"]
+    target: str = ""
     value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """What is to be done with the module: switches first, load, actions in order, unload."""
+    """What is to be done with the module: switches first, load, actions in order, unload.
+
+    Actions are taken one by one, so that what comes next may depend on what came of the last.
+    All of it may take ``timeout`` seconds of wall time, from when the kernel is ready.
+    """
 
     parameters: tuple[str, ...] = ()
-    actions: tuple[Action, ...] = ()
+    actions: Iterable[Action] = ()
     sig_enforce: bool = False
     lockdown: bool = False
     keep: bool = False
+    timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none."""
+    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none.
+
+    ``stages`` tells of the kernel's own functions on the module's way, ``memory`` where its
+    sections are put.
+    """
 
     guard: bool = False
     trace: bool = False
     fail: int = 0
+    stages: bool = False
+    memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TrialRequest:
     """What to try and how.
 
-    ``what`` is a module file, a .c file, a folder with a Kbuild or Makefile, or a module's name;
-    ``kernel`` as for ``open_kernel``; ``select`` names the module where a folder builds several.
+    ``what`` is a module file, a .c file, a folder of source, or a module's name; ``kernel`` as for
+    ``open_kernel``; ``select`` names the one to try where a folder builds several: else all are,
+    each in a kernel of its own. ``make`` are variables for make, ``in_place`` builds in the
+    source's own folder, ``compile_commands`` is a file to write for editors, empty for none.
     ``watching`` and ``fail_each`` (fail each of its allocations in turn) take the emulated kernel.
     """
 
@@ -54,3 +70,6 @@ class TrialRequest:
     fetch: bool = False
     watching: Watching = field(default_factory=Watching)
     fail_each: bool = False
+    make: tuple[str, ...] = ()
+    in_place: bool = False
+    compile_commands: str = ""
