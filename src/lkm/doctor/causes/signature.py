@@ -44,10 +44,10 @@ def _enrol_dkms_key(own: DkmsKey, file: str, *, is_dkms: bool) -> Fix:
     enrol = f"sudo mokutil --import {own.certificate}"
     if is_dkms:
         return Fix(
-            "have the firmware trust the key that DKMS signs with (asks at next boot)", (enrol,)
+            "enrol the key that DKMS signs with: the firmware asks for it at next boot", (enrol,)
         )
     return Fix(
-        "sign it with the key DKMS has here, and have the firmware trust it (asks at next boot)",
+        "sign it with the key DKMS has here, and enrol that: the firmware asks at next boot",
         (f"sudo lkm sign {file} --key {own.private_key} --cert {own.certificate}", enrol),
     )
 
