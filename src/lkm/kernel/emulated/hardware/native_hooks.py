@@ -103,7 +103,7 @@ class BlockCounter:
             self._callback = _CALLBACK(lambda _uc, address, _size, _data: action(address))
             self._state.action = ctypes.cast(self._callback, ctypes.c_void_p).value
             code = _code_page()[0]
-            self._handle = _add(uc, unicorn.UC_HOOK_BLOCK, code, self._state, begin, end)
+            self._handle = _add(uc, unicorn.UC_HOOK_BLOCK, code, self._state, (begin, end))
             return
 
         def counting(_uc: unicorn.Uc, address: int, _size: int, _data: object) -> None:
@@ -137,9 +137,7 @@ class AtomicContextHook:
     ``word`` is where in this process the kernel's preempt_count lies, ``mask`` its bits that count.
     """
 
-    def __init__(
-        self, uc: unicorn.Uc, address: int, word: int, mask: int, action: Action
-    ) -> None:
+    def __init__(self, uc: unicorn.Uc, address: int, word: int, mask: int, action: Action) -> None:
         self._uc = uc
         if native():
             self._callback = _CALLBACK(lambda _uc, place, _size, _data: action(place))
@@ -152,7 +150,7 @@ class AtomicContextHook:
                 _INTERRUPTS_ENABLED,
             )
             code = _code_page()[0] + _ATOMIC_AT
-            self._handle = _add(uc, unicorn.UC_HOOK_CODE, code, self._state, address, address)
+            self._handle = _add(uc, unicorn.UC_HOOK_CODE, code, self._state, (address, address))
             return
         count = ctypes.c_uint32.from_address(word)
 
@@ -169,7 +167,7 @@ class AtomicContextHook:
 
 
 def _add(
-    uc: unicorn.Uc, kind: int, code: int, state: ctypes.Structure, begin: int, end: int
+    uc: unicorn.Uc, kind: int, code: int, state: ctypes.Structure, where: tuple[int, int]
 ) -> int:
     handle = ctypes.c_size_t()
     engine: Any = uc._uch
@@ -179,8 +177,7 @@ def _add(
         kind,
         ctypes.c_void_p(code),
         ctypes.cast(ctypes.byref(state), ctypes.c_void_p),
-        begin,
-        end,
+        *where,
     )
     if error:
         raise unicorn.UcError(error)

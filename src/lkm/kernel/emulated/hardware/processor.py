@@ -125,7 +125,7 @@ class Processor:
         def caught(address: int) -> None:
             try:
                 action(address)
-            except BaseException as error:  # noqa: BLE001 - raised again by _emulate
+            except BaseException as error:
                 self._raised = self._raised or error
                 self.uc.emu_stop()
 
