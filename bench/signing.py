@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 from bench.common import Row, alternate, bounded, lkm, median, time_process
-from lkm.operations import module_files, sign
+from lkm.operations import module_files
+from lkm.operations.trust import sign
 from lkm.signing import keys
 from tests.support.kernels import kernel_files
 from tests.support.modules import built

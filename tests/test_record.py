@@ -41,5 +41,5 @@ def test_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("tool", ["depmod"])
 def test_short_commands_do_without_typing(tool: str) -> None:
-    code = f"import sys, lkm.cli.commands.{tool}; sys.exit('typing' in sys.modules)"
+    code = f"import sys, lkm.cli.commands.kmod_tools.{tool}; sys.exit('typing' in sys.modules)"
     assert not subprocess.run([sys.executable, "-I", "-c", code], check=False).returncode

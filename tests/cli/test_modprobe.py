@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lkm.cli.commands.modprobe import config_lines, plan_lines
+from lkm.cli.commands.kmod_tools.modprobe import config_lines, plan_lines
 from lkm.operations.resolve import open_kmod_resolver
 from lkm.tree.resolver import Resolver
 from tests.support.kernels import KernelFiles

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lkm.cli.commands.modprobe import plan_lines
+from lkm.cli.commands.kmod_tools.modprobe import plan_lines
 from lkm.kernels.fetch import fetch_kernel
 from lkm.operations.resolve import open_kmod_resolver
 from lkm.tree.index_writer import pack_several, pack_value, trie

@@ -18,8 +18,8 @@ from lkm.depmod import listings as depmod_listings
 from lkm.depmod import update as depmod_update
 from lkm.depmod.index import index_tree
 from lkm.depmod.publish import IndexFolder
-from lkm.depmod.request import OUTPUTS, Outcome, Request
-from lkm.depmod.tree_facts import TreeFacts
+from lkm.depmod.request import OUTPUTS, IndexOutcome, IndexRequest
+from lkm.depmod.tree_facts import ModuleColumns
 from lkm.depmod.write import put_apart
 from tests.support.kernels import KernelFiles
 from tests.support.trees import INPUTS, kmod_depmod, outputs
@@ -78,10 +78,10 @@ class Tree:
         if self.place(place).exists():
             os.utime(self.place(place), (self.clock, self.clock))
 
-    def index(self, *, workers: int = 1, cached: bool = True) -> Outcome:
+    def index(self, *, workers: int = 1, cached: bool = True) -> IndexOutcome:
         folder = str(self.folder)
         cache = str(self.root / "cache") if cached else ""
-        request = Request(folder, RELEASE, folder, (), cache, workers)
+        request = IndexRequest(folder, RELEASE, folder, (), cache, workers)
         return index_tree(request, lambda level, text: None, lambda done, total: None)
 
 
@@ -218,7 +218,7 @@ def test_nothing_changed_nothing_written(tree: Tree) -> None:
     first = tree.index()
     assert first.read == first.modules == 6
     assert len(first.written) == 10
-    assert tree.index() == Outcome(6, 0, ())
+    assert tree.index() == IndexOutcome(6, 0, ())
 
 
 def test_only_the_new_module_is_read(tree: Tree) -> None:
@@ -276,7 +276,7 @@ def test_a_cache_that_cannot_be_written(tree: Tree) -> None:
 def test_messages_come_again(tree: Tree) -> None:
     tree.place(0).write_bytes(b"nonsense, and long enough to be looked at")
     folder = str(tree.folder)
-    request = Request(folder, RELEASE, folder, (), str(tree.root / "cache"))
+    request = IndexRequest(folder, RELEASE, folder, (), str(tree.root / "cache"))
     heard: list[list[tuple[str, str]]] = []
     for _ in range(2):
         messages: list[tuple[str, str]] = []
@@ -334,7 +334,7 @@ def test_an_interrupt_while_the_partner_works_leaves_nothing(tree: Tree) -> None
     tree.add(1, 1)
     with (
         patch.object(depmod_update, "ENOUGH", 1),
-        patch.object(TreeFacts, "add_imports", side_effect=KeyboardInterrupt),
+        patch.object(ModuleColumns, "add_imports", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
         tree.index(workers=2, cached=False)

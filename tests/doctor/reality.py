@@ -15,7 +15,7 @@ from lkm.doctor.target_kernel import read_kernel
 from lkm.doctor.target_tree import tree_of
 from lkm.elf.source import BytesSource
 from lkm.kernel.kernel import Kernel
-from lkm.kernel.syscalls import Outcome
+from lkm.kernel.syscalls import SyscallOutcome
 from lkm.module.image import ModuleImage
 from tests.doctor.mutations import Case, Module
 from tests.support.kernels import KernelFiles
@@ -57,7 +57,7 @@ def load(case: Case, kernel: Kernel) -> Reality:
         return Reality(outcome.errno, outcome.signal, tuple(r.text for r in watch.new_records()))
 
 
-def _finit(kernel: Kernel, data: bytes, parameters: str) -> Outcome:
+def _finit(kernel: Kernel, data: bytes, parameters: str) -> SyscallOutcome:
     """finit_module, as insmod and modprobe do it, with the very bytes."""
     path = "/tmp/case.ko"
     kernel.write_file(path, data, create=True)

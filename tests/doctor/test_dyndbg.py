@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lkm.doctor import dyndbg
-from lkm.doctor.dyndbg import Query, Site
+from lkm.doctor.dyndbg import DebugSite, Query
 from lkm.errors import FormatError, NotFoundError, UsageError
 from lkm.kernel.emulated import open_machine
 from lkm.kernel.kernel import Kernel
-from lkm.operations import dyndbg as operation
+from lkm.operations.running import dyndbg as operation
 from tests.support.kernels import kernel_files
 from tests.support.modules import built
 
@@ -34,7 +34,7 @@ def kernel() -> Iterator[Kernel]:
 
 def test_a_control_file_is_read() -> None:
     sites = dyndbg.parse_control(CONTROL)
-    assert sites[0] == Site(
+    assert sites[0] == DebugSite(
         "init/main.c", 1117, "main", "initcall_blacklist", "p", "blacklisting initcall %s\n"
     )
     assert (sites[1].file, sites[1].flags, sites[1].format) == (

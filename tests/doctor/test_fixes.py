@@ -183,7 +183,7 @@ def test_who_has_the_symbol_is_unloaded_first(kernel: Kernel, tmp_path: Path) ->
 
 
 def test_users_are_unloaded_first(kernel: Kernel) -> None:
-    from lkm.operations.users import users_in
+    from lkm.operations.running.users import users_in
 
     kernel.load(built("exporter"))
     kernel.load(built("importer"))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lkm.cli.commands import insmod
+from lkm.cli.commands.kmod_tools import insmod
 from lkm.doctor import log
 from lkm.doctor.finding import Finding
 from lkm.doctor.log_rules import RULES
@@ -26,7 +26,7 @@ from lkm.kernel.kernel import Kernel
 from lkm.module import signature
 from lkm.module.image import ModuleImage
 from lkm.operations.explanation import first_finding
-from lkm.operations.users import users_in
+from lkm.operations.running.users import users_in
 from lkm.signing.sign import signed
 from tests.doctor import mutations, reality
 from tests.doctor.mutations import Module

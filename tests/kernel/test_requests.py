@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -9,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from lkm.errors import KernelError, LkmError
 from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.guest.interface import MODPROBE_PROGRAM
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.kernel.providers import from_tree
-from lkm.kernel.requests import Insertion
+from lkm.kernel.requests import Insertion, RequestDesk, RequestLimits
 from lkm.kernel.vm import guest
 from lkm.kernel.vm.machine import VirtualMachine, virtual_machine
 from tests.support.kernels import kernel_files
+from tests.support.modules import built
 from tests.support.trees import kmod_depmod, linked_tree
 
 AF_INET, AF_ALG = 2, 38
@@ -202,3 +205,62 @@ def test_a_modprobe_of_the_guest_goes_first(virtual: VirtualMachine) -> None:
         virtual.mount("none", "/tmp", "vfat")
     assert virtual.read_file("/tmp/asked") == b"fs-vfat"
     assert virtual.requests == ()
+
+
+PATHS = ["/etc/shadow", "/dev/zero", "./secret.ko", "../../etc/shadow", "/proc/self/mem"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_kernel_that_asks_for_a_path_is_given_nothing(asking: Machine, path: str) -> None:
+    with pytest.raises(KernelError) as caught:
+        Kernel(asking).load(built("requester"), {"name": path})
+    assert caught.value.errno == errno.ENOENT
+    (request,) = asking.requests
+    assert request.name == path
+    assert request.loaded == []
+    assert "path" in request.error
+
+
+def test_a_flood_of_requests_is_cut_short(fresh: Machine) -> None:
+    asked: list[str] = []
+
+    def provider(name: str) -> Sequence[Insertion]:
+        asked.append(name)
+        return ()
+
+    fresh.answer_requests(provider)
+    desk = fresh.desk
+    desk.limits = RequestLimits(requests=20)
+    with pytest.raises(KernelError):
+        Kernel(fresh).load(built("requester"), {"name": "something", "times": 60})
+    assert len(asked) == len(fresh.requests) == 20
+    assert desk.ignored == 40
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [(RequestLimits(modules=2), "2 modules"), (RequestLimits(size=1000), "1000 bytes")],
+)
+def test_what_is_handed_out_is_limited(limits: RequestLimits, words: str) -> None:
+    desk = RequestDesk(limits)
+    desk.provider = lambda name: [Insertion(name, b"\x7fELF" * 100)]
+    answers = [desk.answer(desk.take(["modprobe", "-q", "--", "x"])) for _ in range(5)]
+    assert [len(answer) for answer in answers][-1] == 0
+    assert words in desk.requests[-1].error
+
+
+def test_only_modules_of_the_tree_are_read(tmp_path: Path) -> None:
+    modules = tmp_path / "lib/modules/1"
+    modules.mkdir(parents=True)
+    (modules / "text.ko").write_text("root:x:0:0\n")
+    (modules / "zero.ko").symlink_to("/dev/zero")
+    os.mkfifo(modules / "pipe.ko")
+    outside = tmp_path / "outside.ko"
+    outside.write_bytes(b"\x7fELF")
+    lines = ["text.ko:", "zero.ko:", "pipe.ko:", f"{outside}:", "../../../outside2.ko:"]
+    (modules / "modules.dep").write_text("".join(f"{line}\n" for line in lines))
+    answer = from_tree(tmp_path, "1")
+    for name in ("text", "zero", "pipe", "outside", "outside2"):
+        with pytest.raises((LkmError, OSError)):
+            answer(name)
+    assert answer("absent") == ()

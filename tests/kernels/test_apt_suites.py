@@ -10,7 +10,7 @@ from lkm.errors import NotFoundError, ToolError, UsageError
 from lkm.kernels.distributions import apt_sources
 from lkm.kernels.distributions import apt_suites as apt_lists
 from lkm.kernels.distributions.apt import Apt
-from lkm.kernels.distributions.apt_sources import Source
+from lkm.kernels.distributions.apt_sources import AptSource
 from lkm.kernels.fetch import available_releases
 
 DEB822 = """\
@@ -61,7 +61,7 @@ def _configure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **entries: str) 
 
 def _with_keys(keyring: str) -> str:
     """The system's own entries for the distribution, to be believed by other keys."""
-    own = (Source(s.uri, s.suite, s.components, ()) for s in apt_sources.system())
+    own = (AptSource(s.uri, s.suite, s.components, ()) for s in apt_sources.system())
     return "\n".join(f"deb [signed-by={keyring}] {s.uri} {s.suite} {s.components}" for s in own)
 
 

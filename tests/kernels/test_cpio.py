@@ -64,7 +64,7 @@ def test_names_of_one_file(tmp_path: Path) -> None:
 def test_a_name_that_leaves_the_archive(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "root"
     folder.mkdir()
-    entry = cpio.Entry(name, stat.S_IFREG | 0o644, b"x")
+    entry = cpio.CpioEntry(name, stat.S_IFREG | 0o644, b"x")
     with pytest.raises(FormatError, match="leaves the archive"):
         unpack(cpio.archive([entry]), folder)
     assert not (tmp_path / "evil").exists()
@@ -74,8 +74,8 @@ def test_no_link_is_made_through_a_link(tmp_path: Path) -> None:
     folder, outside = tmp_path / "root", tmp_path / "outside"
     folder.mkdir()
     outside.mkdir()
-    links = [cpio.Entry("a", stat.S_IFLNK | 0o777, b"../outside")]
-    links.append(cpio.Entry("a/evil", stat.S_IFLNK | 0o777, b"/etc/passwd"))
+    links = [cpio.CpioEntry("a", stat.S_IFLNK | 0o777, b"../outside")]
+    links.append(cpio.CpioEntry("a/evil", stat.S_IFLNK | 0o777, b"/etc/passwd"))
     data = b"".join(cpio.archive([link])[: -len(cpio.archive([]))] for link in links)
     # The second one's directory is not among the members: it is the link.
     with pytest.raises((FormatError, OSError)):

@@ -2,7 +2,7 @@ from itertools import islice
 
 from lkm.kernel.log import LogRecord
 from lkm.kernel.open import open_kernel
-from lkm.operations.follow import follow, mentions, select
+from lkm.operations.running.follow import follow, mentions, select
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lkm.kernel.open import open_kernel
-from lkm.operations.load_list import Result, configured, load_all
+from lkm.operations.running.load_list import Result, configured, load_all
 from lkm.tree.root import Root
 from tests.support.guest_kmod import make_tree
 from tests.support.kernels import KernelFiles

@@ -16,7 +16,7 @@ from tests.support.kernels import kernel_files
 _NAMES = ("loop", "mbcache", "ext4", "dummy", "no_such_module", "crc16")
 _FILES = ("loop", "mbcache", "ext4", "dummy", "crc16", "jbd2", "crc32c_generic", "crc32c-intel")
 _IMPORTS = (
-    "lkm.operations.load_list",
+    "lkm.operations.running.load_list",
     "lkm.kernel.*",
     "lkm.module.*",
     "lkm.tree.*",
@@ -29,7 +29,7 @@ _LOAD = """
 import json, os, sys
 sys.path.insert(0, {package!r})
 from lkm.kernel.open import open_kernel
-from lkm.operations import load_list
+from lkm.operations.running import load_list
 from lkm.tree.root import Root
 os.makedirs("/dev/shm", exist_ok=True)
 with open_kernel("live") as kernel:

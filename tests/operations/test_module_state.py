@@ -2,7 +2,7 @@ import pytest
 
 from lkm.errors import NotFoundError
 from lkm.kernel.open import open_kernel
-from lkm.operations.module_state import read_state
+from lkm.operations.running.module_state import read_state
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 

@@ -2,7 +2,7 @@ import pytest
 
 from lkm.errors import NotFoundError
 from lkm.kernel.open import open_kernel
-from lkm.operations.parameters import Setting, parameters
+from lkm.operations.running.parameters import Setting, parameters
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 

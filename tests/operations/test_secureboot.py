@@ -16,11 +16,11 @@ from lkm.kernel.kernel import Kernel
 from lkm.kernel.providers import from_tree
 from lkm.kernel.vm import firmware, secure_boot
 from lkm.kernels.known import find_kernel
-from lkm.operations import secureboot
-from lkm.operations.secureboot import Step
+from lkm.operations.trust import secureboot
+from lkm.operations.trust.secureboot import RehearsalStep
 from lkm.signing import certificate, keys, variable_store
 from lkm.signing.keys import KeyFiles
-from lkm.signing.verify import Enforcement, Verdict
+from lkm.signing.verify import Enforcement, SignatureVerdict
 from tests.signing.test_kernel_table import check
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
@@ -34,11 +34,11 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> KeyFiles:
     return keys.save(keys.generate("An owner"), tmp_path_factory.mktemp("key"))
 
 
-def loads(steps: Sequence[Step]) -> list[tuple[int | None, tuple[str, ...]]]:
+def loads(steps: Sequence[RehearsalStep]) -> list[tuple[int | None, tuple[str, ...]]]:
     return [(step.errno, step.said) for step in steps if step.errno is not None]
 
 
-def assert_whole_story(steps: Sequence[Step]) -> None:
+def assert_whole_story(steps: Sequence[RehearsalStep]) -> None:
     assert all(step.ok for step in steps), steps
     unsigned, unknown, loaded, changed = loads(steps)
     assert unsigned == (errno.EKEYREJECTED, ("Loading of unsigned module is rejected",))
@@ -83,9 +83,11 @@ def test_the_whole_table_behind_secure_boot(
         # Its sha512 is a module, which the kernel asks for.
         longer = shop.signed(shop.hello, digest="sha512")
         opened.answer_requests(None)
-        check(machine, Variant("sha512", longer, Verdict.UNSUPPORTED), Enforcement.SIGNATURES)
+        check(
+            machine, Variant("sha512", longer, SignatureVerdict.UNSUPPORTED), Enforcement.SIGNATURES
+        )
         opened.answer_requests(from_tree(kernel.root, kernel.release))
-        check(machine, Variant("sha512", longer, Verdict.VALID), Enforcement.SIGNATURES)
+        check(machine, Variant("sha512", longer, SignatureVerdict.VALID), Enforcement.SIGNATURES)
 
 
 def kept_workshop(kernel: KernelFiles, factory: pytest.TempPathFactory) -> Workshop:

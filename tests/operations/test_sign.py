@@ -15,13 +15,14 @@ import pytest
 from lkm.errors import FormatError, LkmError, NotFoundError, UsageError
 from lkm.module import compression, signature
 from lkm.module.compression import Compression
-from lkm.operations import module_files, sign, verify
-from lkm.operations.module_files import Failure, ModuleFile
-from lkm.operations.sign import Rewritten
+from lkm.operations import module_files
+from lkm.operations.module_files import FileFailure, ModuleFile
+from lkm.operations.trust import sign, verify
+from lkm.operations.trust.sign import Rewritten
 from lkm.signing import certificate, keyring, keys
 from lkm.signing.keys import KeyFiles
-from lkm.signing.sign import KeySigner, Signer
-from lkm.signing.verify import Verdict, Verification
+from lkm.signing.sign import KeySigner, ModuleSigner
+from lkm.signing.verify import SignatureVerdict, Verification
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 from tests.support.signing import run, sign_file
@@ -43,11 +44,11 @@ def one(path: Path) -> tuple[ModuleFile, ...]:
     return module_files.find([path])
 
 
-def signer(key: KeyFiles) -> Signer:
+def signer(key: KeyFiles) -> ModuleSigner:
     return sign.prepare(str(key.private_key), key.der).signer
 
 
-def verdict(path: Path, key: KeyFiles) -> Verdict:
+def verdict(path: Path, key: KeyFiles) -> SignatureVerdict:
     (found,) = verify.verify_modules(one(path), keyring.from_files([key.der]))
     assert isinstance(found, Verification)
     return found.verdict
@@ -58,7 +59,7 @@ def test_signed_in_place_and_stripped_again(module: Path, key: KeyFiles) -> None
     before = module.read_bytes()
     (done,) = sign.sign_modules(one(module), signer(key))
     assert done == Rewritten(str(module), str(module), module.stat().st_size, was_signed=False)
-    assert verdict(module, key) is Verdict.VALID
+    assert verdict(module, key) is SignatureVerdict.VALID
     assert stat.S_IMODE(module.stat().st_mode) == 0o640
     (done,) = sign.strip_modules(one(module))
     assert isinstance(done, Rewritten)
@@ -93,7 +94,7 @@ def test_packed_modules_stay_packed(module: Path, key: KeyFiles, packed: Compres
     path.write_bytes(compression.compress(module.read_bytes(), packed))
     sign.sign_modules(one(path), signer(key))
     assert compression.detect(path.read_bytes()) is packed
-    assert verdict(path, key) is Verdict.VALID
+    assert verdict(path, key) is SignatureVerdict.VALID
 
 
 def test_detached_is_the_message_alone(module: Path, key: KeyFiles) -> None:
@@ -133,7 +134,7 @@ def test_into_a_directory_keeps_the_tree(module: Path, key: KeyFiles, tmp_path: 
         Path("a/one.ko"),
     ]
     assert (tree / "a/one.ko").read_bytes() == module.read_bytes()
-    assert verdict(out / "a/b/two.ko", key) is Verdict.VALID
+    assert verdict(out / "a/b/two.ko", key) is SignatureVerdict.VALID
 
 
 def test_a_whole_tree_in_parallel(module: Path, key: KeyFiles, tmp_path: Path) -> None:
@@ -157,13 +158,13 @@ def test_a_link_is_followed(module: Path, key: KeyFiles, tmp_path: Path) -> None
     link.symlink_to(module)
     sign.sign_modules(one(link), signer(key))
     assert link.is_symlink()
-    assert verdict(module, key) is Verdict.VALID
+    assert verdict(module, key) is SignatureVerdict.VALID
 
 
 def test_sign_file_signs_over_ours_and_we_over_its(module: Path, key: KeyFiles) -> None:
     bare = module.read_bytes()
     run(sign.find_sign_file(), "sha256", key.private_key, key.der, module)
-    assert verdict(module, key) is Verdict.VALID
+    assert verdict(module, key) is SignatureVerdict.VALID
     theirs = module.read_bytes()
     (done,) = sign.sign_modules(one(module), signer(key))
     assert isinstance(done, Rewritten)
@@ -190,7 +191,7 @@ def test_an_expired_certificate_is_warned_of(tmp_path: Path, module: Path) -> No
     assert warning.startswith("the certificate expired on ")
     assert warning.endswith("the kernel does not check this")
     sign.sign_modules(one(module), setup.signer)
-    assert verdict(module, expired) is Verdict.VALID
+    assert verdict(module, expired) is SignatureVerdict.VALID
 
 
 def test_a_certificate_of_another_use_is_refused_unless_asked(tmp_path: Path) -> None:
@@ -226,7 +227,7 @@ def test_what_is_no_module_is_left_alone(
     path = tmp_path / "file.ko"
     path.write_bytes(content)
     (failed,) = sign.sign_modules(one(path), signer(key))
-    assert isinstance(failed, Failure)
+    assert isinstance(failed, FileFailure)
     assert failed.message.startswith(f"{path}")
     assert message in failed.message
     assert path.read_bytes() == content
@@ -240,7 +241,7 @@ def test_a_broken_signature_is_left_alone(module: Path, key: KeyFiles) -> None:
         *sign.sign_modules(one(module), signer(key)),
         *sign.strip_modules(one(module)),
     ):
-        assert isinstance(done, Failure)
+        assert isinstance(done, FileFailure)
         assert "a signature of at most" in done.message
     assert module.read_bytes() == broken
 
@@ -248,13 +249,13 @@ def test_a_broken_signature_is_left_alone(module: Path, key: KeyFiles) -> None:
 def test_one_bad_file_does_not_stop_the_others(module: Path, key: KeyFiles) -> None:
     (module.parent / "bad.ko").write_bytes(b"bad")
     bad, good = sign.sign_modules(module_files.find([module.parent]), signer(key))
-    assert isinstance(bad, Failure)
+    assert isinstance(bad, FileFailure)
     assert isinstance(good, Rewritten)
 
 
 def test_missing_things_are_named(tmp_path: Path, key: KeyFiles) -> None:
     (failed,) = sign.sign_modules(one(tmp_path / "none.ko"), signer(key))
-    assert failed == Failure(
+    assert failed == FileFailure(
         str(tmp_path / "none.ko"), f"{tmp_path / 'none.ko'}: No such file or directory"
     )
     with pytest.raises(NotFoundError, match="no module below"):
@@ -267,7 +268,7 @@ def test_missing_things_are_named(tmp_path: Path, key: KeyFiles) -> None:
 
 def test_endless_files_are_refused(key: KeyFiles) -> None:
     (failed,) = sign.sign_modules((ModuleFile("/dev/zero", "zero"),), signer(key))
-    assert isinstance(failed, Failure)
+    assert isinstance(failed, FileFailure)
     assert "expected a regular file" in failed.message
     with pytest.raises(FormatError):
         sign.prepare("/dev/zero", key.der)
@@ -333,7 +334,7 @@ def test_a_key_in_a_token_is_reached_through_sign_file(
     program.chmod(0o755)
     setup = sign.prepare("pkcs11:object=mok", key.der, program=str(program))
     sign.sign_modules(one(module), setup.signer)
-    assert verdict(module, key) is Verdict.VALID
+    assert verdict(module, key) is SignatureVerdict.VALID
     assert module.read_bytes() == signature.append(
         built("hello").read_bytes(),
         KeySigner(keys.load_private_key(key.private_key), certificate.load(key.der)).sign(
@@ -346,7 +347,7 @@ def test_what_sign_file_says_is_shown(module: Path, key: KeyFiles) -> None:
     before = module.read_bytes()
     setup = sign.prepare("pkcs11:object=none", key.der, program=sign.find_sign_file())
     (failed,) = sign.sign_modules(one(module), setup.signer)
-    assert isinstance(failed, Failure)
+    assert isinstance(failed, FileFailure)
     assert "sign-file failed" in failed.message
     assert "-dp sha256 pkcs11:object=none" in failed.message
     assert module.read_bytes() == before
@@ -374,6 +375,6 @@ def test_a_key_in_a_real_token(
     assert module.read_bytes() == by_token
     wrong = sign.prepare("pkcs11:token=none;object=mok", key.der, program="openssl")
     (failed,) = sign.sign_modules(one(module), wrong.signer)
-    assert isinstance(failed, Failure)
+    assert isinstance(failed, FileFailure)
     assert "openssl failed: " in failed.message
     assert module.read_bytes() == by_token

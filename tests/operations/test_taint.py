@@ -1,5 +1,5 @@
 from lkm.kernel.open import open_kernel
-from lkm.operations import taint
+from lkm.operations.running import taint
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 

@@ -1,6 +1,6 @@
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
-from lkm.operations.unload import Obstacle, unload
+from lkm.operations.running.unload import Obstacle, unload
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 

@@ -13,8 +13,8 @@ from lkm.signing import efi
 from tests.support.signing import Workshop
 
 
-def entry(data: bytes, kind: uuid.UUID = efi.X509) -> efi.Signature:
-    return efi.Signature(kind, efi.SHIM, data)
+def entry(data: bytes, kind: uuid.UUID = efi.X509) -> efi.EfiSignature:
+    return efi.EfiSignature(kind, efi.SHIM, data)
 
 
 def test_lists_are_read_back(shop: Workshop) -> None:

@@ -7,7 +7,7 @@ import pytest
 from lkm.errors import KernelError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
-from lkm.signing.verify import Answer, Enforcement, Verdict, answer
+from lkm.signing.verify import Answer, Enforcement, SignatureVerdict, answer
 from tests.support.signing import Variant, Workshop
 
 COMMAND_LINES = {
@@ -64,4 +64,4 @@ def test_every_variant_is_answered_as_predicted(
 
 
 def test_verdicts_of_all_kinds_are_in_the_table(shop: Workshop) -> None:
-    assert {variant.verdict for variant in shop.variants()} == set(Verdict)
+    assert {variant.verdict for variant in shop.variants()} == set(SignatureVerdict)

@@ -33,7 +33,7 @@ def put_variable(root: Path, name: str, vendor: uuid.UUID, value: bytes) -> None
 
 
 def listed(*encoded: bytes) -> bytes:
-    return efi.encode_lists(efi.Signature(efi.X509, efi.SHIM, one) for one in encoded)
+    return efi.encode_lists(efi.EfiSignature(efi.X509, efi.SHIM, one) for one in encoded)
 
 
 def test_a_machine_without_efi(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.support.signing import Workshop, run
 def test_the_mok_is_where_shim_looks(shop: Workshop, tmp_path: Path) -> None:
     mok = certificate.load(shop.mok.der)
     store = variable_store.with_mok(firmware.variable_template().read_bytes(), mok)
-    assert variable_store.mok_list(store) == (efi.Signature(efi.X509, efi.SHIM, mok.encoded),)
+    assert variable_store.mok_list(store) == (efi.EfiSignature(efi.X509, efi.SHIM, mok.encoded),)
     tool = Path(os.path.dirname(sys.executable), "virt-fw-vars")
     theirs = tmp_path / "store"
     command = (tool, "-i", firmware.variable_template(), "-o", theirs)

@@ -8,7 +8,7 @@ import random
 from lkm.module import signature
 from lkm.signing import keyring
 from lkm.signing.keyring import Keyring
-from lkm.signing.verify import Answer, Enforcement, Verdict, answer, verify
+from lkm.signing.verify import Answer, Enforcement, SignatureVerdict, answer, verify
 from tests.support.signing import Workshop, tampered
 
 
@@ -19,7 +19,7 @@ def test_every_variant_gets_its_verdict(shop: Workshop) -> None:
     for variant in shop.variants():
         found = verify(variant.data, ring)
         if variant.name.startswith("distribution's"):
-            assert found.verdict is Verdict.UNKNOWN_KEY
+            assert found.verdict is SignatureVerdict.UNKNOWN_KEY
         else:
             assert found.verdict is variant.verdict, variant.name
         assert found.reason
@@ -34,13 +34,15 @@ def test_a_valid_module_names_its_signer_and_the_key_s_place(shop: Workshop) -> 
 
 
 def test_an_empty_keyring_knows_nobody(shop: Workshop) -> None:
-    assert verify(shop.signed(shop.hello), Keyring()).verdict is Verdict.UNKNOWN_KEY
-    assert verify(tampered(shop.signed(shop.hello)), Keyring()).verdict is Verdict.UNKNOWN_KEY
+    assert verify(shop.signed(shop.hello), Keyring()).verdict is SignatureVerdict.UNKNOWN_KEY
+    assert (
+        verify(tampered(shop.signed(shop.hello)), Keyring()).verdict is SignatureVerdict.UNKNOWN_KEY
+    )
 
 
 def test_another_key_is_not_the_key(shop: Workshop) -> None:
     ring = keyring.from_files([shop.stranger.der])
-    assert verify(shop.signed(shop.hello), ring).verdict is Verdict.UNKNOWN_KEY
+    assert verify(shop.signed(shop.hello), ring).verdict is SignatureVerdict.UNKNOWN_KEY
 
 
 def test_a_directory_of_certificates_is_a_keyring(shop: Workshop) -> None:
@@ -66,21 +68,25 @@ def test_any_damage_to_the_signature_is_a_verdict(shop: Workshop) -> None:
             place = generator.randrange(found.content_length, len(signed))
             damaged[place] = generator.randrange(256)
         seen.add(verify(bytes(damaged), ring).verdict)
-    assert {Verdict.MALFORMED, Verdict.TAMPERED, Verdict.UNSIGNED} <= seen
+    assert {
+        SignatureVerdict.MALFORMED,
+        SignatureVerdict.TAMPERED,
+        SignatureVerdict.UNSIGNED,
+    } <= seen
 
 
 def test_the_table_of_answers() -> None:
     """Linux 6.1, kernel/module/signing.c: soft errors are refused only when enforced."""
     rejected, lockdown = errno.EKEYREJECTED, errno.EPERM
-    assert answer(Verdict.UNSIGNED, Enforcement.NONE) == Answer(0, taints=True)
-    assert answer(Verdict.UNSIGNED, Enforcement.SIGNATURES) == Answer(
+    assert answer(SignatureVerdict.UNSIGNED, Enforcement.NONE) == Answer(0, taints=True)
+    assert answer(SignatureVerdict.UNSIGNED, Enforcement.SIGNATURES) == Answer(
         rejected, "Loading of unsigned module is rejected"
     )
-    assert answer(Verdict.UNKNOWN_KEY, Enforcement.SIGNATURES) == Answer(
+    assert answer(SignatureVerdict.UNKNOWN_KEY, Enforcement.SIGNATURES) == Answer(
         rejected, "Loading of module with unavailable key is rejected"
     )
-    assert answer(Verdict.UNKNOWN_KEY, Enforcement.LOCKDOWN).errno == lockdown
+    assert answer(SignatureVerdict.UNKNOWN_KEY, Enforcement.LOCKDOWN).errno == lockdown
     for enforcement in Enforcement:
-        assert answer(Verdict.VALID, enforcement) == Answer(0)
-        assert answer(Verdict.TAMPERED, enforcement) == Answer(rejected)
-        assert answer(Verdict.MALFORMED, enforcement) == Answer(errno.EBADMSG)
+        assert answer(SignatureVerdict.VALID, enforcement) == Answer(0)
+        assert answer(SignatureVerdict.TAMPERED, enforcement) == Answer(rejected)
+        assert answer(SignatureVerdict.MALFORMED, enforcement) == Answer(errno.EBADMSG)

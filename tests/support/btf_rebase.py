@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import struct
 
-from lkm.vmlinux.btf import HEADER, MODIFIERS, TAIL, Kind
+from lkm.vmlinux.btf import HEADER, MODIFIERS, TAIL, BtfKind
 
-_REFERS = MODIFIERS | {Kind.PTR, Kind.FUNC, Kind.FUNC_PROTO, Kind.VAR, Kind.DECL_TAG}
+_REFERS = MODIFIERS | {BtfKind.PTR, BtfKind.FUNC, BtfKind.FUNC_PROTO, BtfKind.VAR, BtfKind.DECL_TAG}
 # Of each kind's tail: which words of an item (of the whole, for an array) are names and type ids.
-_ITEM_NAMES = {Kind.STRUCT: 0, Kind.UNION: 0, Kind.ENUM: 0, Kind.ENUM64: 0, Kind.FUNC_PROTO: 0}
-_ITEM_TYPES = {Kind.STRUCT: 1, Kind.UNION: 1, Kind.FUNC_PROTO: 1, Kind.DATASEC: 0}
+_ITEM_NAMES = {
+    BtfKind.STRUCT: 0,
+    BtfKind.UNION: 0,
+    BtfKind.ENUM: 0,
+    BtfKind.ENUM64: 0,
+    BtfKind.FUNC_PROTO: 0,
+}
+_ITEM_TYPES = {BtfKind.STRUCT: 1, BtfKind.UNION: 1, BtfKind.FUNC_PROTO: 1, BtfKind.DATASEC: 0}
 
 
 def rebased(data: bytes, *, types: int, names: int, by_types: int, by_names: int) -> bytes:
@@ -28,12 +34,12 @@ def rebased(data: bytes, *, types: int, names: int, by_types: int, by_names: int
 
     while at < end:
         (info,) = struct.unpack_from("<I", data, at + 4)
-        kind, items = Kind(info >> 24 & 31), info & 0xFFFF
+        kind, items = BtfKind(info >> 24 & 31), info & 0xFFFF
         head, each = TAIL.get(kind, (0, 0))
         move(at, names, by_names)
         if kind in _REFERS:
             move(at + 8, types, by_types)
-        if kind == Kind.ARRAY:
+        if kind == BtfKind.ARRAY:
             move(at + 12, types, by_types)
             move(at + 16, types, by_types)
         for item in range(at + 12 + head, at + 12 + head + each * items, each or 1):

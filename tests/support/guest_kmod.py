@@ -29,7 +29,7 @@ DEBIAN = (
 
 # Much is imported when it is used: all of these packages that needs no other package.
 _IMPORTS = [f"lkm.{name}.*" for name in ("cli", "kernel", "module", "operations", "tree")]
-_IMPORTS += [f"lkm.cli.commands.{tool}" for tool in TOOLS]
+_IMPORTS += [f"lkm.cli.commands.kmod_tools.{tool}" for tool in TOOLS]
 
 _RUN_OURS = """
 import contextlib, io, json, os, sys

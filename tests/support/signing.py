@@ -11,7 +11,7 @@ from pathlib import Path
 from lkm.module import signature
 from lkm.signing import certificate, keys, sign
 from lkm.signing.keys import KeyFiles
-from lkm.signing.verify import Verdict
+from lkm.signing.verify import SignatureVerdict
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 
@@ -28,7 +28,7 @@ class Variant:
 
     name: str
     data: bytes
-    verdict: Verdict
+    verdict: SignatureVerdict
     ours: bool = True
 
 
@@ -79,31 +79,41 @@ class Workshop:
         signed = self.signed(hello)
         with_stranger = self.openssl(hello, "-noattr", "-nosmimecap", key=self.stranger)
         return (
-            Variant("distribution's", loop, Verdict.VALID, ours=False),
-            Variant("unsigned", hello, Verdict.UNSIGNED),
-            Variant("stripped", signature.strip(loop), Verdict.UNSIGNED, ours=False),
-            Variant("marker lost", signed[:-1], Verdict.UNSIGNED),
-            Variant("unknown key", self.signed(hello, self.stranger), Verdict.UNKNOWN_KEY),
+            Variant("distribution's", loop, SignatureVerdict.VALID, ours=False),
+            Variant("unsigned", hello, SignatureVerdict.UNSIGNED),
+            Variant("stripped", signature.strip(loop), SignatureVerdict.UNSIGNED, ours=False),
+            Variant("marker lost", signed[:-1], SignatureVerdict.UNSIGNED),
+            Variant("unknown key", self.signed(hello, self.stranger), SignatureVerdict.UNKNOWN_KEY),
             Variant(
                 "unknown key, tampered",
                 tampered(self.signed(hello, self.stranger)),
-                Verdict.UNKNOWN_KEY,
+                SignatureVerdict.UNKNOWN_KEY,
             ),
-            Variant("unknown key, its certificate inside", with_stranger, Verdict.UNKNOWN_KEY),
-            Variant("the same, tampered", tampered(with_stranger), Verdict.TAMPERED),
-            Variant("distribution's, tampered", tampered(loop), Verdict.TAMPERED, ours=False),
-            Variant("garbage PKCS#7", garbage(hello), Verdict.MALFORMED),
-            Variant("length past the file", length_past_the_file(hello), Verdict.MALFORMED),
-            Variant("signature of another type", of_type(signed, 1), Verdict.UNSUPPORTED),
-            Variant("trailer fields set", of_algorithm(signed, 1), Verdict.MALFORMED),
-            Variant("data inside", self.with_data_inside(1000), Verdict.MALFORMED),
-            Variant("over 64 KiB of signature", self.with_data_inside(1 << 16), Verdict.OVERSIZED),
+            Variant(
+                "unknown key, its certificate inside", with_stranger, SignatureVerdict.UNKNOWN_KEY
+            ),
+            Variant("the same, tampered", tampered(with_stranger), SignatureVerdict.TAMPERED),
+            Variant(
+                "distribution's, tampered", tampered(loop), SignatureVerdict.TAMPERED, ours=False
+            ),
+            Variant("garbage PKCS#7", garbage(hello), SignatureVerdict.MALFORMED),
+            Variant(
+                "length past the file", length_past_the_file(hello), SignatureVerdict.MALFORMED
+            ),
+            Variant("signature of another type", of_type(signed, 1), SignatureVerdict.UNSUPPORTED),
+            Variant("trailer fields set", of_algorithm(signed, 1), SignatureVerdict.MALFORMED),
+            Variant("data inside", self.with_data_inside(1000), SignatureVerdict.MALFORMED),
+            Variant(
+                "over 64 KiB of signature",
+                self.with_data_inside(1 << 16),
+                SignatureVerdict.OVERSIZED,
+            ),
             Variant(
                 "authattrs",
                 self.openssl(hello, "-nocerts", "-nosmimecap"),
-                Verdict.WRONG_OPTIONS,
+                SignatureVerdict.WRONG_OPTIONS,
             ),
-            Variant("S/MIME caps", self.openssl(hello, "-nocerts"), Verdict.WRONG_OPTIONS),
+            Variant("S/MIME caps", self.openssl(hello, "-nocerts"), SignatureVerdict.WRONG_OPTIONS),
         )
 
     def mok_variants(self) -> tuple[Variant, ...]:
@@ -111,22 +121,22 @@ class Workshop:
         hello = self.hello
         signed = self.signed(hello)
         return (
-            Variant("our key", signed, Verdict.VALID),
-            Variant("our key, tampered", tampered(signed), Verdict.TAMPERED),
+            Variant("our key", signed, SignatureVerdict.VALID),
+            Variant("our key, tampered", tampered(signed), SignatureVerdict.TAMPERED),
             Variant(
                 "our key, by openssl",
                 self.openssl(hello, "-noattr", "-nocerts", "-nosmimecap"),
-                Verdict.VALID,
+                SignatureVerdict.VALID,
             ),
             Variant(
                 "our key, its certificate inside",
                 self.openssl(hello, "-noattr", "-nosmimecap"),
-                Verdict.VALID,
+                SignatureVerdict.VALID,
             ),
             Variant(
                 "our key, named by key id",
                 self.openssl(hello, "-noattr", "-nocerts", "-keyid"),
-                Verdict.VALID,
+                SignatureVerdict.VALID,
             ),
         )
 

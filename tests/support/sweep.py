@@ -20,7 +20,7 @@ from lkm.kernel.emulated.hardware.processor import Limits
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.kernel.providers import from_tree
-from lkm.kernel.syscalls import Outcome, Syscalls
+from lkm.kernel.syscalls import SyscallOutcome, Syscalls
 from lkm.kernel.vm.machine import VirtualMachine, virtual_machine
 from lkm.module import compression
 from lkm.tree.resolver import Resolver
@@ -173,7 +173,7 @@ def load(machine: Syscalls, path: str, module: str) -> Result:
     return Result(module, named(outcome), evidence=_last(complaints) if not outcome.ok else "")
 
 
-def named(outcome: Outcome) -> str:
+def named(outcome: SyscallOutcome) -> str:
     """Return an outcome in a word."""
     if outcome.signal:
         return f"killed by signal {outcome.signal}"

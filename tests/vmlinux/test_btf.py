@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lkm.errors import FormatError, LkmError, NotFoundError
-from lkm.vmlinux.btf import Btf, Kind
+from lkm.vmlinux.btf import Btf, BtfKind
 from lkm.vmlinux.image import open_cached
 from tests.support.kernels import KernelFiles
 from tests.support.vmlinux_writer import BtfWriter
@@ -78,7 +78,7 @@ def test_real_enum_and_prototypes(kernel: KernelFiles) -> None:
     proto = btf.prototype("misc_register")
     assert (proto.parameters, proto.result) == ((("misc", "struct miscdevice *"),), "int")
     assert btf.prototype("_printk").parameters[-1] == ("", "...")
-    assert btf.find("module", Kind.STRUCT).kind is Kind.STRUCT
+    assert btf.find("module", BtfKind.STRUCT).kind is BtfKind.STRUCT
     assert btf.has("module", "state")
     assert not btf.has("module", "no_such_member")
     assert not btf.has("no_such_struct")
@@ -166,7 +166,7 @@ def test_damaged() -> None:
             btf = Btf(bytes(data[: rng.randrange(len(data))] if rng.random() < 0.2 else data))
             for id_ in range(btf.count + 1):
                 btf.spell(id_)
-                if btf.type(id_).kind in (Kind.STRUCT, Kind.UNION):
+                if btf.type(id_).kind in (BtfKind.STRUCT, BtfKind.UNION):
                     btf.members(id_)
             btf.enumerators("direction")
         except LkmError:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lkm.module.image import ModuleImage
-from lkm.vmlinux.btf import Btf, Kind
+from lkm.vmlinux.btf import Btf, BtfKind
 from lkm.vmlinux.btf_split import Base, base_of, misfit
 from lkm.vmlinux.image import open_cached
 from tests.support.kernels import KernelFiles, kernel_files
@@ -61,8 +61,8 @@ def test_what_fits(order: str) -> None:
     kernel = _kernel(order)
     module = _module(kernel)
     mine = module.composite("mine", 16, [("list", 2, 0)])
-    alias = module.add(Kind.TYPEDEF, "mine_t", mine)
-    module.add(Kind.CONST, "", alias)
+    alias = module.add(BtfKind.TYPEDEF, "mine_t", mine)
+    module.add(BtfKind.CONST, "", alias)
     module.integer("unsigned __int128", 16)
     assert misfit(module.to_bytes(), base_of(kernel)) is None
 
@@ -71,7 +71,7 @@ def test_what_fits(order: str) -> None:
 def test_a_modifier_that_leads_nowhere(target: int, what: str) -> None:
     kernel = _kernel()
     module = _module(kernel)
-    module.add(Kind.CONST, "", target)
+    module.add(BtfKind.CONST, "", target)
     found = misfit(module.to_bytes(), base_of(kernel))
     assert found is not None
     assert what in found.what
@@ -93,7 +93,7 @@ def test_hostile() -> None:
     kernel = _kernel()
     module = _module(kernel)
     mine = module.composite("mine", 16, [("list", 2, 0)])
-    module.add(Kind.CONST, "", module.add(Kind.TYPEDEF, "mine_t", mine))
+    module.add(BtfKind.CONST, "", module.add(BtfKind.TYPEDEF, "mine_t", mine))
     whole = module.to_bytes()
     base, rng = base_of(kernel), random.Random(5)
     assert misfit(b"", base)

@@ -70,7 +70,9 @@ def _kernel_first(argv: Sequence[str]) -> Sequence[str]:
 
 
 def _run_tool(name: str, arguments: Sequence[str]) -> int:
-    module = __import__(f"lkm.cli.commands.{name}", fromlist=["run"])  # importlib costs 1 ms
+    module = __import__(
+        f"lkm.cli.commands.kmod_tools.{name}", fromlist=["run"]
+    )  # importlib costs 1 ms
     status: int = module.run(list(arguments))
     return status
 

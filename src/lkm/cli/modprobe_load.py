@@ -10,9 +10,9 @@ from lkm.cli.kernel_choice import opened
 from lkm.cli.kmod_log import Log, Priority
 from lkm.cli.modprobe_settings import Settings
 from lkm.kernel.kernel import Kernel, LoadFlags
-from lkm.operations.load import Failure, LoadOptions, carry_out
 from lkm.operations.resolve import indexed_root
-from lkm.operations.unload import Obstacle, Problem, Remover, UnloadOptions
+from lkm.operations.running.load import LoadFailure, LoadOptions, carry_out
+from lkm.operations.running.unload import Obstacle, Problem, Remover, UnloadOptions
 from lkm.tree.plan import Plan
 from lkm.tree.resolver import Resolver
 
@@ -45,7 +45,7 @@ def load(plan: Plan, kernel: Kernel, settings: Settings, log: Log) -> int:
     return 1 if failures and failures[-1] else 0
 
 
-def _report_failure(failure: Failure, kernel: Kernel, log: Log) -> None:
+def _report_failure(failure: LoadFailure, kernel: Kernel, log: Log) -> None:
     if failure.detail:
         log(Priority.ERROR, failure.detail)
     reason = refusal.outcome_text(failure.errno, failure.signal, _WORDS)

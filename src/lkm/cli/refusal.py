@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lkm.kernel.kernel import Kernel
 
 
-class Refused(Protocol):
+class RefusedMessages(Protocol):
     """What is known of a load that failed."""
 
     @property
@@ -37,7 +37,7 @@ def kernel_log(lines: Iterable[str]) -> None:
         print(f"kernel: {line}", file=sys.stderr)
 
 
-def because(kernel: Kernel, path: str, parameters: str, refused: Refused) -> None:
+def because(kernel: Kernel, path: str, parameters: str, refused: RefusedMessages) -> None:
     """Print the first thing the doctor knows about a refused load, and what to do."""
     from lkm.cli import findings  # a load that succeeds needs none of this
     from lkm.operations.explanation import first_finding

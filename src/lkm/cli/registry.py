@@ -1,4 +1,4 @@
-"""Which commands there are: one file each in ``lkm.cli.commands``.
+"""Which commands there are: one file each in ``lkm.cli.commands`` and its folders.
 
 A file ``load_list.py`` is the command ``load-list``; ``try_.py`` is ``try``. The first line of its
 docstring is its summary. A kmod tool has ``run(arguments) -> status`` and parses its own options,
@@ -12,30 +12,43 @@ import os
 KMOD_TOOLS = frozenset({"modinfo", "modprobe", "insmod", "rmmod", "lsmod", "depmod", "kmod"})
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "commands")
+_GROUPS = ("", "kmod_tools", "trust")
+"""The folders that commands lie in, below ``commands``."""
 
 
 def names() -> list[str]:
     """Return the names of all commands, sorted."""
     return sorted(
         file[:-3].rstrip("_").replace("_", "-")
-        for file in os.listdir(_FOLDER)
+        for group in _GROUPS
+        for file in os.listdir(os.path.join(_FOLDER, group))
         if file.endswith(".py") and not file.startswith("_")
     )
 
 
 def module_name(command: str) -> str | None:
     """Return the Python module of ``command``, or ``None`` when there is none of that name."""
-    stem = command.replace("-", "_")
-    for candidate in (stem, f"{stem}_"):
-        if os.path.exists(os.path.join(_FOLDER, f"{candidate}.py")):
-            return f"lkm.cli.commands.{candidate}"
-    return None
+    path = _path(command)
+    if path is None:
+        return None
+    inside = os.path.relpath(path, _FOLDER).removesuffix(".py")
+    return f"lkm.cli.commands.{inside.replace(os.sep, '.')}"
 
 
 def summary(command: str) -> str:
     """Return the one-line description of ``command`` without importing it."""
-    module = module_name(command)
-    if module is None:
+    path = _path(command)
+    if path is None:
         return ""
-    with open(os.path.join(_FOLDER, module.rpartition(".")[2] + ".py"), encoding="utf-8") as file:
+    with open(path, encoding="utf-8") as file:
         return file.readline().strip().strip('"').rstrip(".")
+
+
+def _path(command: str) -> str | None:
+    stem = command.replace("-", "_")
+    for group in _GROUPS:
+        for candidate in (stem, f"{stem}_"):
+            path = os.path.join(_FOLDER, group, f"{candidate}.py")
+            if os.path.exists(path):
+                return path
+    return None

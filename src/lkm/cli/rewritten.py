@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
-from lkm.operations.module_files import Failure
-from lkm.operations.sign import Rewritten
+from lkm.operations.module_files import FileFailure
+from lkm.operations.trust.sign import Rewritten
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,10 +30,10 @@ def check(in_place: bool, out: str | None) -> None:
         raise click.UsageError("--in-place and --out exclude each other")
 
 
-def report(results: Sequence[Rewritten | Failure], verb: str, *, quiet: bool) -> int:
+def report(results: Sequence[Rewritten | FileFailure], verb: str, *, quiet: bool) -> int:
     """Print a line for each of a few modules, a sum for many; return the exit status."""
     done = [result for result in results if isinstance(result, Rewritten)]
-    failed = [result for result in results if isinstance(result, Failure)]
+    failed = [result for result in results if isinstance(result, FileFailure)]
     if not quiet and len(results) <= 10:
         for result in done:
             click.echo(f"{result.target}: {verb}{_again(result, verb)}")

@@ -12,7 +12,7 @@ import click
 from lkm.cli.output import ProgressLine, plain
 from lkm.operations.trial import events
 from lkm.operations.trial.events import Outcome
-from lkm.operations.trial.observation import Entry, Registration
+from lkm.operations.trial.observation import ObservedEntry, Registration
 from lkm.operations.trial.source_lines import Place
 
 _MOST_SYMBOLS = 12
@@ -242,7 +242,7 @@ def _source(place: Place) -> list[str]:
     return [_row("", f"{place.line}{text}")] if place.line else []
 
 
-def _entries(label: str, entries: tuple[Entry, ...]) -> list[str]:
+def _entries(label: str, entries: tuple[ObservedEntry, ...]) -> list[str]:
     return [_row(label, f"{e.path} ({e.kind})" if e.kind else e.path) for e in entries]
 
 

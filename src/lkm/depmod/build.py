@@ -6,7 +6,7 @@ import os
 
 from lkm.depmod import output
 from lkm.depmod.order import closure, load_order
-from lkm.depmod.tree_facts import Needs, TreeFacts
+from lkm.depmod.tree_facts import ModuleColumns, Needs
 from lkm.module.names import module_name
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     Files = Iterator[tuple[str, bytes]]
 
 
-class Build:
+class IndexBuild:
     """The index files of one tree, made of its facts and its modules' names.
 
     Raises ``CycleError`` where the modules cannot be ordered.
     """
 
     def __init__(
-        self, directory: str, facts: TreeFacts, names: list[bytes], *, warn_twice: bool = False
+        self, directory: str, facts: ModuleColumns, names: list[bytes], *, warn_twice: bool = False
     ) -> None:
         self.directory = directory
         self.facts = facts

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lkm.depmod.listings import Listing
     from lkm.depmod.signature import Signature
-    from lkm.depmod.tree_facts import TreeFacts
+    from lkm.depmod.tree_facts import ModuleColumns
 
 _FORMAT = 7
 _PLAIN = 2  # the format of marshal that does not look for objects met before: twice as fast
@@ -31,7 +31,7 @@ _STATE, _FACTS = ".state", ".facts"
 _OTHERS_WRITE = 0o022
 
 
-class State(Record):
+class CachedState(Record):
     """What a run saw and left: with the same of all this there is nothing to do."""
 
     circumstances: str
@@ -67,20 +67,20 @@ class Cache:
         number = crc32("\0".join(self._tree).encode("utf-8", "surrogateescape"))
         self._stem = os.path.join(folder, f"{number:08x}")
 
-    def load_state(self) -> State | None:
+    def load_state(self) -> CachedState | None:
         """Return the state the last run left, ``None`` when there is none that can be used."""
         content = self._load(_STATE)
-        return None if content is None else State(*content)
+        return None if content is None else CachedState(*content)
 
-    def load_facts(self, number: int) -> TreeFacts | None:
+    def load_facts(self, number: int) -> ModuleColumns | None:
         """Return the facts the last run left, if they are those of that number."""
-        from lkm.depmod.tree_facts import KnownSymbols, TreeFacts  # not needed for the state
+        from lkm.depmod.tree_facts import KnownSymbols, ModuleColumns  # not needed for the state
 
         content = self._load(_FACTS)
         if content is None or content[0] != number:
             return None
         _, known, columns = content
-        facts = TreeFacts(KnownSymbols(known.split(b"\0")[:-1]))
+        facts = ModuleColumns(KnownSymbols(known.split(b"\0")[:-1]))
         (
             paths,
             facts.aliases,
@@ -95,7 +95,7 @@ class Cache:
         facts.exact = bytearray(exact)
         return facts
 
-    def save_facts(self, facts: TreeFacts) -> int:
+    def save_facts(self, facts: ModuleColumns) -> int:
         """Keep the facts of this run and return the number they got."""
         from lkm.depmod.module_facts import ended  # as above
 
@@ -114,7 +114,7 @@ class Cache:
         self._save(_FACTS, (number, known, columns))
         return number
 
-    def save_state(self, state: State) -> None:
+    def save_state(self, state: CachedState) -> None:
         """Keep the state of this run, and forget trees not seen for long."""
         self._save(_STATE, tuple(state))
         self._forget()

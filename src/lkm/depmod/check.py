@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lkm.depmod.rules import Report
     from lkm.depmod.scan import Scanned
-    from lkm.depmod.tree_facts import TreeFacts
+    from lkm.depmod.tree_facts import ModuleColumns
 
 # What the kernel's loader, or the linker of some architectures, makes up.
 _MADE_UP = (b"__this_module", b"_GLOBAL_OFFSET_TABLE_")
@@ -68,7 +68,7 @@ def _with_made_up(symbols: dict[bytes, int]) -> dict[bytes, int]:
 
 def report_unresolved(
     directory: str,
-    facts: TreeFacts,
+    facts: ModuleColumns,
     scanned: Sequence[Scanned],
     kernel: Mapping[bytes, int],
     report: Report,
@@ -144,7 +144,7 @@ def without_prefix(
     return stripped
 
 
-def reasons(directory: str, facts: TreeFacts, prefix: bytes = b"") -> Iterator[str]:
+def reasons(directory: str, facts: ModuleColumns, prefix: bytes = b"") -> Iterator[str]:
     """Yield why each module needs each other one: the first symbol it takes from it."""
     owners = facts.owners()
     for path, imports in zip(facts.paths, facts.imports, strict=True):

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 
-from lkm.depmod.cache import Cache, State
+from lkm.depmod.cache import Cache, CachedState
 from lkm.depmod.listings import Listings
-from lkm.depmod.request import OUTPUTS, PARTS, Outcome, Request, files_now, reporter
+from lkm.depmod.request import OUTPUTS, PARTS, IndexOutcome, IndexRequest, files_now, reporter
 from lkm.depmod.rules import Rules, load_rules
 from lkm.depmod.signature import stat_all
 from lkm.depmod.walk import find_modules, in_order
@@ -34,11 +34,11 @@ _MESSAGE_ORDER = ("search", "modules", "symbol check", *PARTS, "cycles")
 
 
 def index_tree(
-    request: Request,
+    request: IndexRequest,
     report: Report,
     progress: Progress,
     explain: Callable[[str], None] | None = None,
-) -> Outcome:
+) -> IndexOutcome:
     """Bring the index files of a tree up to date; problems of single modules go to ``report``.
 
     ``explain`` is told why modules need each other. Raises ``OSError`` when the directory cannot
@@ -51,7 +51,7 @@ def index_tree(
         _pass_on(messages, report)
 
 
-def show_tree(request: Request, report: Report, progress: Progress) -> Iterator[bytes]:
+def show_tree(request: IndexRequest, report: Report, progress: Progress) -> Iterator[bytes]:
     """Yield the text index files, one after the other, without writing any."""
     from lkm.depmod.update import Update  # as below
 
@@ -73,11 +73,11 @@ def _pass_on(messages: Messages, report: Report) -> None:
 
 
 def _index(
-    request: Request,
+    request: IndexRequest,
     messages: Messages,
     progress: Progress,
     explain: Callable[[str], None] | None,
-) -> Outcome:
+) -> IndexOutcome:
     # What is asked for beyond the files cannot be told from what was kept.
     beyond = request.files or request.prefix or request.kernel_symbols is not None or explain
     cache = None
@@ -97,7 +97,7 @@ def _index(
         if listings:
             listings.unshare()
     paths = list(found.values())
-    now = State(
+    now = CachedState(
         circumstances=circumstances,
         paths="".join([f"{path}\0" for path in paths]),
         signatures=stat_all(request.directory, paths, listings.signatures) if listings else [],
@@ -111,7 +111,7 @@ def _index(
             cache.save_state(old.replaced(listings=now.listings))
         messages.clear()
         messages.update(old.messages)
-        return Outcome(len(paths), 0, ())
+        return IndexOutcome(len(paths), 0, ())
     from lkm.depmod.update import Update  # what a run that finds nothing to do can spare
 
     ordered = in_order(request.directory, found, reporter(messages, "search"))
@@ -121,14 +121,14 @@ def _index(
     )
 
 
-def _rules(request: Request, messages: Messages) -> Rules:
+def _rules(request: IndexRequest, messages: Messages) -> Rules:
     if request.files:
         return Rules()  # there is nothing to choose among
     return load_rules(request.config, request.release, reporter(messages, "search"))
 
 
 def _search(
-    request: Request, rules: Rules, messages: Messages, listings: Listings | None
+    request: IndexRequest, rules: Rules, messages: Messages, listings: Listings | None
 ) -> dict[str, str]:
     """Return the modules: name → path."""
     if request.files:

@@ -32,7 +32,7 @@ INPUTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 OUTPUTS = tuple(name for names in PARTS.values() for name in names)
 
 
-class Request(Record):
+class IndexRequest(Record):
     """What to index: the release's ``directory`` of modules, and where the files go.
 
     ``config`` are depmod.d's directories (or files), the strongest first; ``cache`` is the folder
@@ -57,7 +57,7 @@ class Request(Record):
     check_crcs: bool = False
 
 
-class Outcome(Record):
+class IndexOutcome(Record):
     """What a run did: how many modules there are, how many were read, which files were written.
 
     ``cycles`` are paths of module names that end where they begin; with any, nothing is written.
@@ -75,7 +75,7 @@ def reporter(messages: Messages, part: str) -> Report:
     return lambda level, text: own.append((level, text))
 
 
-def files_now(request: Request) -> tuple[Signature | None, ...]:
+def files_now(request: IndexRequest) -> tuple[Signature | None, ...]:
     """Return the signatures of what is read and written beside the modules."""
     return tuple(
         file_signature(f"{folder}/{name}")

@@ -59,7 +59,7 @@ class KnownSymbols:
 _COLUMNS = ("aliases", "exports", "imports", "problems", "softdeps", "weakdeps")
 
 
-class TreeFacts:
+class ModuleColumns:
     """The facts of modules in a fixed order; each attribute is a column.
 
     ``imports`` are numbers of ``known`` symbols; where ``exact`` is set, in symbol-table order.
@@ -94,7 +94,7 @@ class TreeFacts:
         self._known_owners: list[int] | None = None
 
     @classmethod
-    def gathered(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> TreeFacts:
+    def gathered(cls, paths: Sequence[str], scanned: Sequence[Scanned]) -> ModuleColumns:
         """Return the facts of a tree all of whose modules were read, but for ``imports``."""
         facts = cls(KnownSymbols(()))
         facts.paths = list(paths)
@@ -112,7 +112,9 @@ class TreeFacts:
         self.exact = bytearray([not module[4] for module, _ in scanned])
 
     @classmethod
-    def changed(cls, old: TreeFacts, paths: Sequence[str], new: Mapping[str, Scanned]) -> TreeFacts:
+    def changed(
+        cls, old: ModuleColumns, paths: Sequence[str], new: Mapping[str, Scanned]
+    ) -> ModuleColumns:
         """Return the facts of ``paths``: those of the modules in ``new``, for the rest the old.
 
         What the new ones export must be known already.
@@ -160,7 +162,7 @@ class TreeFacts:
 class Needs:
     """Who needs whom in a tree, and the exact order of it where that is asked for."""
 
-    def __init__(self, directory: str, facts: TreeFacts) -> None:
+    def __init__(self, directory: str, facts: ModuleColumns) -> None:
         self._directory = directory
         self._facts = facts
         self._owners = facts.known_owners()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from itertools import zip_longest
 
-from lkm.depmod.build import Build, names_of
+from lkm.depmod.build import IndexBuild, names_of
 from lkm.depmod.gather import ENOUGH, gather, scan_all
 from lkm.depmod.order import CycleError
 from lkm.depmod.publish import IndexFolder
-from lkm.depmod.request import PARTS, Outcome, files_now, reporter
+from lkm.depmod.request import PARTS, IndexOutcome, files_now, reporter
 from lkm.depmod.signature import NO_SIGNATURE
-from lkm.depmod.tree_facts import TreeFacts
+from lkm.depmod.tree_facts import ModuleColumns
 from lkm.depmod.workers import Forked
 from lkm.depmod.write import APART, UPDATED_APART, Partner, put_apart, put_together
 from lkm.record import Record
@@ -20,8 +20,8 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from lkm.depmod.cache import Cache, State
-    from lkm.depmod.request import Messages, Progress, Request
+    from lkm.depmod.cache import Cache, CachedState
+    from lkm.depmod.request import IndexRequest, Messages, Progress
     from lkm.depmod.scan import Scanned
     from lkm.depmod.signature import Signature
 
@@ -33,7 +33,7 @@ class _Gathered(Record):
     facts, unless that process does it.
     """
 
-    facts: TreeFacts
+    facts: ModuleColumns
     read: int
     keep: frozenset[str]
     partner: Partner | None
@@ -45,13 +45,13 @@ class Update:
 
     def __init__(
         self,
-        request: Request,
+        request: IndexRequest,
         messages: Messages,
         progress: Progress,
         *,
         explain: Callable[[str], None] | None = None,
         cache: Cache | None = None,
-        old: State | None = None,
+        old: CachedState | None = None,
     ) -> None:
         self._request = request
         self._messages = messages
@@ -68,7 +68,7 @@ class Update:
         # they were found: one that could not be read is read again.
         self._read: dict[str, Signature] = {}
 
-    def run(self, ordered: list[str], now: State) -> Outcome:
+    def run(self, ordered: list[str], now: CachedState) -> IndexOutcome:
         """Read and write what must be; ``now`` is what was found beside the modules' order."""
         self._names = names_of(ordered)
         with IndexFolder(self._request.output) as folder:
@@ -91,7 +91,7 @@ class Update:
             self._report_cycles(build, error)
             return {}
 
-    def _index(self, folder: IndexFolder, ordered: list[str], now: State) -> Outcome:
+    def _index(self, folder: IndexFolder, ordered: list[str], now: CachedState) -> IndexOutcome:
         try:
             gathered = self._gather(folder, ordered, now)
             self._left_over.append(gathered)
@@ -100,7 +100,7 @@ class Update:
             if self._forked:
                 self._forked.finish()
 
-    def _put(self, folder: IndexFolder, gathered: _Gathered, now: State) -> Outcome:
+    def _put(self, folder: IndexFolder, gathered: _Gathered, now: CachedState) -> IndexOutcome:
         facts, read, keep, partner, save = gathered
         self._report_problems(facts)
         build = self._build(facts)
@@ -109,15 +109,15 @@ class Update:
         try:
             messages, number = put_together(folder, build, parts, partner, save)
         except CycleError as error:
-            return Outcome(len(facts.paths), read, (), self._report_cycles(build, error))
+            return IndexOutcome(len(facts.paths), read, (), self._report_cycles(build, error))
         self._messages |= messages
         if self._old:
             self._messages |= {part: self._old.messages[part] for part in keep}
         written = folder.commit(partner and partner.process.answers)
         self._save_state(now, number)
-        return Outcome(len(facts.paths), read, written)
+        return IndexOutcome(len(facts.paths), read, written)
 
-    def _gather(self, folder: IndexFolder, ordered: list[str], now: State) -> _Gathered:
+    def _gather(self, folder: IndexFolder, ordered: list[str], now: CachedState) -> _Gathered:
         before = self._old
         old = self._cache.load_facts(before.facts) if self._cache and before else None
         if old and before:
@@ -138,7 +138,7 @@ class Update:
         scanned = gather(request.directory, ordered, request.workers, self._progress)
         self._left_over.append(scanned)
         self._note_read(ordered, scanned)
-        facts = TreeFacts.gathered(ordered, scanned)
+        facts = ModuleColumns.gathered(ordered, scanned)
         facts.owners()  # which both need
         partner = self._partner(folder, facts, APART)
         facts.add_imports(scanned)
@@ -147,7 +147,7 @@ class Update:
     def _partner(
         self,
         folder: IndexFolder,
-        facts: TreeFacts,
+        facts: ModuleColumns,
         parts: tuple[str, ...],
         save: Callable[[], int] | None = None,
     ) -> Partner | None:
@@ -160,21 +160,21 @@ class Update:
         self._forked = Forked(lambda receive: put_apart(folder, build, parts, receive, save))
         return Partner(self._forked, parts)
 
-    def _saver(self, facts: TreeFacts) -> Callable[[], int]:
+    def _saver(self, facts: ModuleColumns) -> Callable[[], int]:
         """Return what keeps ``facts`` for the next run, and returns the number they got."""
         cache = self._cache
         return lambda: cache.save_facts(facts) if cache else 0
 
-    def _build(self, facts: TreeFacts) -> Build:
+    def _build(self, facts: ModuleColumns) -> IndexBuild:
         request = self._request
-        return Build(request.directory, facts, self._names, warn_twice=request.warn_twice)
+        return IndexBuild(request.directory, facts, self._names, warn_twice=request.warn_twice)
 
     def _plain(self) -> bool:
         """Say whether nothing is asked for that needs each module's own symbols here."""
         request = self._request
         return not (request.prefix or request.kernel_symbols is not None or self._explain)
 
-    def _read_all(self, ordered: list[str]) -> TreeFacts:
+    def _read_all(self, ordered: list[str]) -> ModuleColumns:
         request = self._request
         scanned = scan_all(request.directory, ordered, self._progress)
         self._left_over.append(scanned)
@@ -182,12 +182,12 @@ class Update:
             from lkm.depmod.check import without_prefix  # as below
 
             scanned = without_prefix(request.directory, ordered, scanned, request.prefix)
-        facts = TreeFacts.gathered(ordered, scanned)
+        facts = ModuleColumns.gathered(ordered, scanned)
         facts.add_imports(scanned)
         self._check(facts, scanned)
         return facts
 
-    def _check(self, facts: TreeFacts, scanned: Sequence[Scanned]) -> None:
+    def _check(self, facts: ModuleColumns, scanned: Sequence[Scanned]) -> None:
         from lkm.depmod import check  # brings the full ELF reader, which is seldom needed
 
         request = self._request
@@ -206,8 +206,8 @@ class Update:
                 self._explain(reason)
 
     def _updated(
-        self, old: TreeFacts, before: State, ordered: list[str], now: State
-    ) -> tuple[TreeFacts, int] | None:
+        self, old: ModuleColumns, before: CachedState, ordered: list[str], now: CachedState
+    ) -> tuple[ModuleColumns, int] | None:
         """Return the facts of before with what has changed read; ``None`` if all must be."""
         request = self._request
         known, found = before.by_path(), now.by_path()
@@ -219,13 +219,13 @@ class Update:
         exports = {name for facts, _ in scanned for name in facts[3].split(b"\0")[:-1]}
         if not exports <= old.known.numbers.keys():
             return None  # the others may import what nobody exported when they were read
-        facts = TreeFacts.changed(old, ordered, dict(zip(changed, scanned, strict=True)))
+        facts = ModuleColumns.changed(old, ordered, dict(zip(changed, scanned, strict=True)))
         return facts, len(changed)
 
     def _note_read(self, paths: Sequence[str], scanned: Sequence[Scanned]) -> None:
         self._read = {path: read for path, (_, read) in zip(paths, scanned, strict=True)}
 
-    def _save_state(self, now: State, number: int) -> None:
+    def _save_state(self, now: CachedState, number: int) -> None:
         if not self._cache:
             return
         paths, read = now.all_paths(), self._read
@@ -240,7 +240,7 @@ class Update:
             )
         )
 
-    def _report_problems(self, facts: TreeFacts) -> None:
+    def _report_problems(self, facts: ModuleColumns) -> None:
         report = reporter(self._messages, "modules")
         if not any(facts.problems):
             return
@@ -249,7 +249,7 @@ class Update:
                 full = os.path.join(self._request.directory, path)
                 report("ERROR", f"failed to load symbols from {full}: {problem}")
 
-    def _report_cycles(self, build: Build, error: CycleError) -> tuple[tuple[str, ...], ...]:
+    def _report_cycles(self, build: IndexBuild, error: CycleError) -> tuple[tuple[str, ...], ...]:
         report = reporter(self._messages, "cycles")
         cycles = tuple(
             tuple(os.fsdecode(build.names[module]) for module in cycle) for cycle in error.cycles
@@ -261,7 +261,7 @@ class Update:
         return cycles
 
 
-def _kept(old: TreeFacts, new: TreeFacts) -> frozenset[str]:
+def _kept(old: ModuleColumns, new: ModuleColumns) -> frozenset[str]:
     """Return the parts whose files are what they were, the facts being so."""
     keep = {"builtin"}
     if _same_places(old.paths, old.aliases, new.paths, new.aliases):

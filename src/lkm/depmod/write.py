@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from typing import Any
 
-    from lkm.depmod.build import Build
+    from lkm.depmod.build import IndexBuild
     from lkm.depmod.publish import IndexFolder
     from lkm.depmod.request import Messages
     from lkm.depmod.workers import Forked, Receive
@@ -28,7 +28,7 @@ class Partner(Record):
     parts: tuple[str, ...]
 
 
-def put_parts(folder: IndexFolder, build: Build, parts: Collection[str]) -> Messages:
+def put_parts(folder: IndexFolder, build: IndexBuild, parts: Collection[str]) -> Messages:
     """Put the files of ``parts`` and return the messages of each.
 
     Raises ``CycleError``, and ``OSError`` when a file cannot be written.
@@ -44,7 +44,7 @@ def put_parts(folder: IndexFolder, build: Build, parts: Collection[str]) -> Mess
 
 def put_apart(
     folder: IndexFolder,
-    build: Build,
+    build: IndexBuild,
     parts: Collection[str],
     receive: Receive,
     save: Callable[[], int] | None = None,
@@ -61,7 +61,7 @@ def put_apart(
 
 def put_together(
     folder: IndexFolder,
-    build: Build,
+    build: IndexBuild,
     parts: Collection[str],
     partner: Partner | None,
     save: Callable[[], int] | None,

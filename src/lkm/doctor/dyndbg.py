@@ -27,7 +27,7 @@ _LINES = re.compile(r"(\d+)?(-)?(\d+)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class DebugSite:
     """One call site; ``flags`` is "" when it is silent, ``class_name`` "" without a class."""
 
     file: str
@@ -66,7 +66,7 @@ def _valid_lines(text: str) -> bool:
     return match is not None and (match[1] or match[3]) is not None
 
 
-def parse_control(text: str, path: str = CONTROL_FILES[0]) -> tuple[Site, ...]:
+def parse_control(text: str, path: str = CONTROL_FILES[0]) -> tuple[DebugSite, ...]:
     """Return the call sites in the text of a control file; FormatError names a strange line."""
     sites = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -83,9 +83,9 @@ def parse_control(text: str, path: str = CONTROL_FILES[0]) -> tuple[Site, ...]:
     return tuple(sites)
 
 
-def _site(match: re.Match[str]) -> Site:
+def _site(match: re.Match[str]) -> DebugSite:
     class_name = (match["class"] or "").removesuffix(" (null)")
-    return Site(
+    return DebugSite(
         file=match["file"],
         line=int(match["line"]),
         module=match["module"],
@@ -102,12 +102,12 @@ def _unescaped(text: str) -> str:
     return raw.replace('\\"', '"').replace("\\n", "\n").replace("\\t", "\t")
 
 
-def matching(sites: Iterable[Site], query: Query) -> tuple[Site, ...]:
+def matching(sites: Iterable[DebugSite], query: Query) -> tuple[DebugSite, ...]:
     """Return the sites that ``query`` means, as the kernel matches them."""
     return tuple(site for site in sites if matches(site, query))
 
 
-def matches(site: Site, query: Query) -> bool:
+def matches(site: DebugSite, query: Query) -> bool:
     """Whether the kernel would take ``site`` for one that ``query`` means."""
     return (
         _glob(normalize(query.module), site.module)

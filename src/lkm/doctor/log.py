@@ -18,7 +18,7 @@ Explain = Callable[[re.Match[str]], Finding]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LogRule:
     """A message, and what it means. ``general``: a tool's line, which has several causes."""
 
     pattern: re.Pattern[str]
@@ -36,14 +36,14 @@ class Explanation:
     general: bool = False
 
 
-def explain(text: str, rules: Sequence[Rule]) -> tuple[Explanation, ...]:
+def explain(text: str, rules: Sequence[LogRule]) -> tuple[Explanation, ...]:
     """Return what ``text`` shows, fatal causes first, else in the log's order; each cause once."""
     found = list(_matches(lines.read(text), rules))
     named = _once(_with_module(each, found) for each in found)
     return tuple(_ranked(_without_echoes(named)))
 
 
-def _matches(log: Iterable[LogLine], rules: Sequence[Rule]) -> Iterator[Explanation]:
+def _matches(log: Iterable[LogLine], rules: Sequence[LogRule]) -> Iterator[Explanation]:
     seen: set[str] = set()
     for line in log:
         text = line.text.strip()

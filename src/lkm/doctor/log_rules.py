@@ -23,15 +23,15 @@ from lkm.doctor.causes import (
     version,
 )
 from lkm.doctor.finding import Finding, Fix, Severity
-from lkm.doctor.log import Explain, Rule
+from lkm.doctor.log import Explain, LogRule
 from lkm.module.image import name_of
 
 _M = r"(?P<m>[\w-]+)"
 _S = r"(?P<s>[\w.$]+)"
 
 
-def _rule(pattern: str, explain: Explain, *, general: bool = False) -> Rule:
-    return Rule(re.compile(pattern), explain, general)
+def _rule(pattern: str, explain: Explain, *, general: bool = False) -> LogRule:
+    return LogRule(re.compile(pattern), explain, general)
 
 
 def _damaged(what: str) -> Explain:
@@ -357,5 +357,5 @@ _BUILD = (
     ),
 )
 
-RULES: tuple[Rule, ...] = (*_KERNEL, *_TOOLS, *_BUILD)
+RULES: tuple[LogRule, ...] = (*_KERNEL, *_TOOLS, *_BUILD)
 """Tried in this order; the first that matches a line explains it."""

@@ -31,7 +31,7 @@ _BOOLS = ("bool", "invbool", "bint")
 
 
 @dataclass(frozen=True, slots=True)
-class Argument:
+class ParameterWord:
     """One word of the string; ``value`` is ``None`` where there is no ``=``."""
 
     name: str
@@ -46,9 +46,9 @@ class Refusal:
     message: str = ""
 
 
-def split(text: str) -> tuple[tuple[Argument, ...], str | None]:
+def split(text: str) -> tuple[tuple[ParameterWord, ...], str | None]:
     """Return the arguments in ``text``, and what follows ``--`` (``None`` without it)."""
-    found: list[Argument] = []
+    found: list[ParameterWord] = []
     rest = text.lstrip(_SPACES)
     while rest:
         argument, rest = _next(rest)
@@ -58,7 +58,7 @@ def split(text: str) -> tuple[tuple[Argument, ...], str | None]:
     return tuple(found), None
 
 
-def _next(text: str) -> tuple[Argument, str]:
+def _next(text: str) -> tuple[ParameterWord, str]:
     """``next_arg``: a quote may open the whole word or only its value."""
     quoted = in_quote = text.startswith('"')
     body = text[1:] if quoted else text
@@ -73,13 +73,13 @@ def _next(text: str) -> tuple[Argument, str]:
             in_quote = not in_quote
     word, rest = (body, "") if end < 0 else (body[:end], body[end:])
     if equals < 0:
-        return Argument(_unquoted(word) if quoted else word, None), rest.lstrip(_SPACES)
+        return ParameterWord(_unquoted(word) if quoted else word, None), rest.lstrip(_SPACES)
     name, value = word[:equals], word[equals + 1 :]
     if value.startswith('"'):
         value = _unquoted(value[1:])
     elif quoted:
         value = _unquoted(value)
-    return Argument(name, value), rest.lstrip(_SPACES)
+    return ParameterWord(name, value), rest.lstrip(_SPACES)
 
 
 def _unquoted(text: str) -> str:

@@ -86,7 +86,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedAlready:
     """A module in the kernel: its state in /proc/modules, and whether it is proprietary."""
 
     name: str
@@ -115,7 +115,7 @@ class Target:
     name: str
     image: ImageFacts
     policy: Policy = Policy()
-    loaded: Mapping[str, Loaded] | None = None
+    loaded: Mapping[str, LoadedAlready] | None = None
     offers: Mapping[str, Offer] = field(default_factory=dict)
     tree: TreeFacts | None = None
 
@@ -148,7 +148,7 @@ class Target:
         """Return the target as it is once ``image`` has been loaded."""
         name = name or image.name
         loaded = dict(self.loaded or {})
-        loaded[name] = Loaded(name, proprietary=not is_gpl_compatible(image.licence))
+        loaded[name] = LoadedAlready(name, proprietary=not is_gpl_compatible(image.licence))
         return replace(self, loaded=loaded, offers={**self.offers, **offers_of(image, name)})
 
     def without(self, name: str) -> Target:

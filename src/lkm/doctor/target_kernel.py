@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from lkm.doctor.offers import Offer
 from lkm.doctor.target import (
     ImageFacts,
-    Loaded,
+    LoadedAlready,
     Policy,
     Target,
     TreeFacts,
@@ -26,7 +26,7 @@ def read_kernel(kernel: Kernel, image: ImageFacts, tree: TreeFacts | None = None
     ``tree`` tells what the loaded modules export and what else could be loaded.
     """
     loaded = {
-        module.name: Loaded(module.name, module.state, "P" in module.taints)
+        module.name: LoadedAlready(module.name, module.state, "P" in module.taints)
         for module in kernel.modules()
     }
     return Target(
@@ -43,7 +43,7 @@ _KALLSYMS = re.compile(r"^([0-9a-f]+) \w __ksymtab_(\S+)\t\[(\S+)\]$", re.MULTIL
 
 
 def _strangers_offers(
-    kernel: Kernel, loaded: Mapping[str, Loaded], tree: TreeFacts | None
+    kernel: Kernel, loaded: Mapping[str, LoadedAlready], tree: TreeFacts | None
 ) -> dict[str, Offer]:
     """Return what loaded modules that are in no tree export, as /proc/kallsyms shows it.
 

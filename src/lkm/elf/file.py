@@ -11,7 +11,7 @@ import functools
 import struct
 from collections.abc import Iterator
 
-from lkm.elf.source import Source
+from lkm.elf.source import ByteSource
 from lkm.elf.types import (
     LAYOUTS,
     SHN_ABS,
@@ -67,7 +67,7 @@ class ElfFile:
     Raises ``FormatError`` from any attribute whose bytes are not what they claim to be.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self.source = source
         self._layout, self.header = _read_header(source)
 
@@ -231,7 +231,7 @@ def _places(table: bytes, text: bytes) -> list[int]:
     return places
 
 
-def _read_header(source: Source) -> tuple[Layout, Header]:
+def _read_header(source: ByteSource) -> tuple[Layout, Header]:
     start = source.read(0, min(64, source.size))
     if start[:4] != b"\x7fELF":
         raise FormatError(
@@ -255,7 +255,7 @@ def _read_header(source: Source) -> tuple[Layout, Header]:
     return layout, _checked_header(source, start, layout)
 
 
-def _checked_header(source: Source, start: bytes, layout: Layout) -> Header:
+def _checked_header(source: ByteSource, start: bytes, layout: Layout) -> Header:
     kind, machine, _, _, _, offset, flags, _, _, _, entry_size, count, names_index = (
         layout.header.unpack_from(start)
     )

@@ -14,7 +14,7 @@ _HEAD = 64
 _TAIL = 16 * 1024
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """Bytes that can be read in parts; ``path`` is for messages, ``size`` in bytes."""
 
     path: str
@@ -32,7 +32,7 @@ class Source(Protocol):
         ...
 
 
-def check_range(source: Source, offset: int, size: int) -> None:
+def check_range(source: ByteSource, offset: int, size: int) -> None:
     """Raise ``FormatError`` unless ``size`` bytes at ``offset`` lie within ``source``."""
     if offset < 0 or size < 0 or offset + size > source.size:
         raise FormatError(

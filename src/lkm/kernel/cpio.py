@@ -14,7 +14,7 @@ _TRAILER = "TRAILER!!!"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CpioEntry:
     """One member: its path without a leading slash, mode with file type, content, device.
 
     ``mtime`` in seconds: Python compares a source's with what its compiled form was made from.
@@ -27,27 +27,27 @@ class Entry:
     mtime: int = 0
 
 
-def directory(name: str, permissions: int = 0o755) -> Entry:
+def directory(name: str, permissions: int = 0o755) -> CpioEntry:
     """Return a directory."""
-    return Entry(name, stat.S_IFDIR | permissions)
+    return CpioEntry(name, stat.S_IFDIR | permissions)
 
 
-def regular(name: str, data: bytes, permissions: int = 0o644, mtime: int = 0) -> Entry:
+def regular(name: str, data: bytes, permissions: int = 0o644, mtime: int = 0) -> CpioEntry:
     """Return a regular file with ``data`` in it."""
-    return Entry(name, stat.S_IFREG | permissions, data, mtime=mtime)
+    return CpioEntry(name, stat.S_IFREG | permissions, data, mtime=mtime)
 
 
-def symlink(name: str, target: str) -> Entry:
+def symlink(name: str, target: str) -> CpioEntry:
     """Return a symbolic link to ``target``."""
-    return Entry(name, stat.S_IFLNK | 0o777, target.encode())
+    return CpioEntry(name, stat.S_IFLNK | 0o777, target.encode())
 
 
-def character_device(name: str, major: int, minor: int, permissions: int = 0o600) -> Entry:
+def character_device(name: str, major: int, minor: int, permissions: int = 0o600) -> CpioEntry:
     """Return a character device node."""
-    return Entry(name, stat.S_IFCHR | permissions, device=(major, minor))
+    return CpioEntry(name, stat.S_IFCHR | permissions, device=(major, minor))
 
 
-def archive(entries: Iterable[Entry]) -> bytes:
+def archive(entries: Iterable[CpioEntry]) -> bytes:
     """Return the uncompressed archive of ``entries``, with every missing parent directory added.
 
     The same entries give the same bytes: times are the entries' own, inode numbers count from 1.
@@ -55,11 +55,11 @@ def archive(entries: Iterable[Entry]) -> bytes:
     output = bytearray()
     for inode, entry in enumerate(_with_parents(entries), start=1):
         _append(output, entry, inode)
-    _append(output, Entry(_TRAILER, 0), 0)
+    _append(output, CpioEntry(_TRAILER, 0), 0)
     return bytes(output)
 
 
-def _with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
+def _with_parents(entries: Iterable[CpioEntry]) -> Iterator[CpioEntry]:
     written: set[str] = set()
     for entry in entries:
         parts = entry.name.strip("/").split("/")
@@ -74,7 +74,7 @@ def _with_parents(entries: Iterable[Entry]) -> Iterator[Entry]:
             yield replace(entry, name=name)
 
 
-def _append(output: bytearray, entry: Entry, inode: int) -> None:
+def _append(output: bytearray, entry: CpioEntry, inode: int) -> None:
     name = entry.name.encode() + b"\0"
     links, owner, group, device, checksum = 1, 0, 0, (0, 0), 0
     fields = (

@@ -16,7 +16,7 @@ from lkm.kernel.closing import Closing
 from lkm.kernel.log import LogRecord
 from lkm.kernel.log_reader import LogWatch, read_log
 from lkm.kernel.proc import LoadedModule, parse_modules, sysfs_order
-from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
+from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
 from lkm.module import compression
 from lkm.module.image import ModuleImage
 from lkm.module.names import normalize
@@ -246,7 +246,7 @@ class Kernel(Closing):
 
     def _load(
         self, module: str | os.PathLike[str] | bytes | LoadableImage, text: str, flags: LoadFlags
-    ) -> tuple[Outcome, bytes]:
+    ) -> tuple[SyscallOutcome, bytes]:
         if isinstance(module, (str, os.PathLike)):
             with open(module, "rb") as file:
                 data = file.read()
@@ -256,7 +256,7 @@ class Kernel(Closing):
         data = module if isinstance(module, bytes) else module.payload
         return self._load_bytes(data, text, flags), data
 
-    def _load_file(self, path: str, data: bytes, text: str, flags: LoadFlags) -> Outcome:
+    def _load_file(self, path: str, data: bytes, text: str, flags: LoadFlags) -> SyscallOutcome:
         """finit_module where it can be used, as libkmod does: the kernel then knows the file."""
         packing = compression.detect(data)
         if packing is not compression.Compression.NONE:
@@ -272,7 +272,7 @@ class Kernel(Closing):
         except OSError:
             return ""
 
-    def _load_bytes(self, data: bytes, text: str, flags: LoadFlags) -> Outcome:
+    def _load_bytes(self, data: bytes, text: str, flags: LoadFlags) -> SyscallOutcome:
         # init_module takes no flags, and answers ENOEXEC to no bytes where a file gives EINVAL.
         if data and not flags:
             return self.syscalls.init_module(data, text)
@@ -285,7 +285,7 @@ class Kernel(Closing):
         finally:
             self.syscalls.unlink(path)
 
-    def _finit(self, path: str, text: str, flags: LoadFlags) -> Outcome:
+    def _finit(self, path: str, text: str, flags: LoadFlags) -> SyscallOutcome:
         descriptor = self._open(path, os.O_RDONLY)
         try:
             return self.syscalls.finit_module(descriptor, text, int(flags))
@@ -374,7 +374,7 @@ def _label(module: str | os.PathLike[str] | bytes | LoadableImage) -> str:
     return module.path
 
 
-def _error(operation: str, outcome: Outcome, records: Sequence[LogRecord]) -> KernelError:
+def _error(operation: str, outcome: SyscallOutcome, records: Sequence[LogRecord]) -> KernelError:
     return KernelError(
         operation,
         errno=outcome.errno,

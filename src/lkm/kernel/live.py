@@ -15,7 +15,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
+from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
 
 # init_module, delete_module, finit_module: arch/*/entry/syscalls/*.tbl and, for the
 # architectures not named here, include/uapi/asm-generic/unistd.h.
@@ -136,16 +136,16 @@ class LiveSyscalls(Syscalls):
         self._check(filled, "syslog")
         return buffer.raw[:filled]
 
-    def init_module(self, image: bytes, parameters: str) -> Outcome:
+    def init_module(self, image: bytes, parameters: str) -> SyscallOutcome:
         """init_module(2), in a child."""
         text = os.fsencode(parameters)
         return self._in_child(self._init_module, image, ctypes.c_ulong(len(image)), text)
 
-    def finit_module(self, descriptor: int, parameters: str, flags: int) -> Outcome:
+    def finit_module(self, descriptor: int, parameters: str, flags: int) -> SyscallOutcome:
         """finit_module(2), in a child."""
         return self._in_child(self._finit_module, descriptor, os.fsencode(parameters), flags)
 
-    def delete_module(self, name: str, flags: int) -> Outcome:
+    def delete_module(self, name: str, flags: int) -> SyscallOutcome:
         """delete_module(2), in a child."""
         return self._in_child(self._delete_module, os.fsencode(name), flags)
 
@@ -157,7 +157,7 @@ class LiveSyscalls(Syscalls):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), what)
 
-    def _in_child(self, *call: object) -> Outcome:
+    def _in_child(self, *call: object) -> SyscallOutcome:
         def system_call() -> tuple[int, int]:
             result: int = self._libc.syscall(*call)
             return (result, 0) if result >= 0 else (0, ctypes.get_errno())
@@ -165,7 +165,7 @@ class LiveSyscalls(Syscalls):
         return run_in_child(system_call)
 
 
-def run_in_child(system_call: Callable[[], tuple[int, int]]) -> Outcome:
+def run_in_child(system_call: Callable[[], tuple[int, int]]) -> SyscallOutcome:
     """Run ``system_call`` (it returns result and errno) in a fork of this process."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -183,7 +183,7 @@ def run_in_child(system_call: Callable[[], tuple[int, int]]) -> Outcome:
         _, status = os.waitpid(child, 0)
     if len(answer) == 12:
         result, number = struct.unpack("=qi", answer)
-        return Outcome(result=result, errno=number)
+        return SyscallOutcome(result=result, errno=number)
     if os.WIFSIGNALED(status):
-        return Outcome(signal=os.WTERMSIG(status))
-    return Outcome(errno=errno.ECHILD)
+        return SyscallOutcome(signal=os.WTERMSIG(status))
+    return SyscallOutcome(errno=errno.ECHILD)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SyscallOutcome:
     """What became of a call made in a task of its own: a result, an errno or a signal.
 
     ``result`` is the system call's non-negative result, ``errno`` the positive error number (0
@@ -173,15 +173,15 @@ class Syscalls(Protocol):
         """syslog(2), for the actions that fill a buffer of ``size`` bytes; ENOSYS where absent."""
         raise OSError(errno.ENOSYS, "syslog")
 
-    def init_module(self, image: bytes, parameters: str) -> Outcome:
+    def init_module(self, image: bytes, parameters: str) -> SyscallOutcome:
         """init_module(2), in a task of its own, so that an oops costs only that task."""
         ...
 
-    def finit_module(self, descriptor: int, parameters: str, flags: int) -> Outcome:
+    def finit_module(self, descriptor: int, parameters: str, flags: int) -> SyscallOutcome:
         """finit_module(2), in a task of its own."""
         ...
 
-    def delete_module(self, name: str, flags: int) -> Outcome:
+    def delete_module(self, name: str, flags: int) -> SyscallOutcome:
         """delete_module(2), in a task of its own."""
         ...
 

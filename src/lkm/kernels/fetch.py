@@ -169,7 +169,7 @@ def ensure_indexes(root: Path, release: str, progress: FetchProgress | None = No
 
     # Only the first use of a kernel needs depmod.
     from lkm.depmod.index import index_tree
-    from lkm.depmod.request import Request
+    from lkm.depmod.request import IndexRequest
     from lkm.depmod.workers import processors
 
     def tell(done: int, total: int) -> None:
@@ -180,7 +180,7 @@ def ensure_indexes(root: Path, release: str, progress: FetchProgress | None = No
         fcntl.flock(lock, fcntl.LOCK_EX)
         if written.exists():
             return
-        request = Request(
+        request = IndexRequest(
             directory=os.fspath(directory),
             release=release,
             output=os.fspath(directory),

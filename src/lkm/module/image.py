@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lkm.elf.file import ElfFile, Section
-from lkm.elf.source import BytesSource, FileSource, Source
+from lkm.elf.source import ByteSource, BytesSource, FileSource
 
 # What modinfo needs is imported here, the rest where it is used: importing all takes longer than
 # reading a module does.
@@ -17,7 +17,7 @@ from lkm.module.compression import Compression
 from lkm.module.names import module_name as name_of
 
 if TYPE_CHECKING:
-    from lkm.module.memory import Memory
+    from lkm.module.memory import ModuleMemory
     from lkm.module.parameters import Parameter
     from lkm.module.symbols import Export, Import
     from lkm.module.vermagic import Vermagic
@@ -35,7 +35,7 @@ class ModuleImage:
     ``open`` keeps the file open for as long as it lives (or until ``close``), unless packed.
     """
 
-    def __init__(self, source: Source, compression: Compression = Compression.NONE) -> None:
+    def __init__(self, source: ByteSource, compression: Compression = Compression.NONE) -> None:
         self._source = source
         self.path = source.path
         self.compression = compression
@@ -140,7 +140,7 @@ class ModuleImage:
         return relocations.counted(self.elf)
 
     @functools.cached_property
-    def memory(self) -> Memory:
+    def memory(self) -> ModuleMemory:
         """The memory it takes once loaded into the kernel it was built for."""
         from lkm.module import memory
 

@@ -23,7 +23,7 @@ _SINCE_6_15 = frozenset({".static_call_sites"})
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class ModuleMemory:
     """Bytes, in whole pages: ``core`` stays, ``init`` is freed; ``percpu`` on each processor.
 
     ``core`` is what lsmod shows as the size, on a kernel with CONFIG_KALLSYMS_ALL and 4 KiB pages.
@@ -49,14 +49,14 @@ def stays(section: Section) -> bool:
     return is_loaded(section) and not is_init(section.name)
 
 
-def measure(elf: ElfFile, release: str = "") -> Memory:
+def measure(elf: ElfFile, release: str = "") -> ModuleMemory:
     """Return what the module will take on a 64-bit kernel of that release."""
     loaded = [section for section in elf.sections if is_loaded(section)]
     core = _grouped((s for s in loaded if not is_init(s.name)), release)
     init = _grouped((s for s in loaded if is_init(s.name)), release)
     core, init = _with_symbols(elf, core, init)
     percpu = elf.section(_PERCPU)
-    return Memory(_pages(core), _pages(init), percpu.size if percpu else 0)
+    return ModuleMemory(_pages(core), _pages(init), percpu.size if percpu else 0)
 
 
 def _is_since(release: str, version: tuple[int, int]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lkm.elf.file import ElfFile
 from lkm.module.modinfo import ModInfo
-from lkm.module.pointers import Place, Places
+from lkm.module.pointers import PointerPlace, PointerPlaces
 
 _WRITABLE = 0o222
 _ARRAY = "array of "
@@ -111,7 +111,7 @@ def _records(elf: ElfFile, types: dict[str, str]) -> dict[str, _Record]:
     if section.size % size:  # a layout of another time
         return {}
     data = elf.data(section)
-    places = Places(elf)
+    places = PointerPlaces(elf)
     records = {}
     for start in range(0, len(data), size):
         name = places.text_at(places.target(section, start))
@@ -129,7 +129,9 @@ def _records(elf: ElfFile, types: dict[str, str]) -> dict[str, _Record]:
     return records
 
 
-def _limit(elf: ElfFile, places: Places, kind: str | None, where: Place | None) -> int | None:
+def _limit(
+    elf: ElfFile, places: PointerPlaces, kind: str | None, where: PointerPlace | None
+) -> int | None:
     """Return the first member of ``struct kparam_array`` and ``kparam_string``."""
     if kind is None or not (kind == "string" or kind.startswith(_ARRAY)):
         return None
@@ -137,7 +139,9 @@ def _limit(elf: ElfFile, places: Places, kind: str | None, where: Place | None) 
     return int(struct.unpack(elf.byte_order + "I", data)[0]) if data else None
 
 
-def _default(elf: ElfFile, places: Places, kind: str | None, where: Place | None) -> str | None:
+def _default(
+    elf: ElfFile, places: PointerPlaces, kind: str | None, where: PointerPlace | None
+) -> str | None:
     if kind is None or where is None:
         return None
     if kind == "charp":
@@ -145,7 +149,7 @@ def _default(elf: ElfFile, places: Places, kind: str | None, where: Place | None
     if kind == "string":
         # After maxlen comes, aligned, the pointer to the buffer.
         word = elf.header.bits // 8
-        return places.text_at(places.target_of(Place(where.section, where.offset + word)))
+        return places.text_at(places.target_of(PointerPlace(where.section, where.offset + word)))
     letter = {"long": "q", "ulong": "Q"}.get(kind) if elf.header.bits == 64 else None
     form = letter or _NUMBERS.get(kind)
     if form is None:

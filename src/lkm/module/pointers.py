@@ -13,7 +13,7 @@ _TEXT_LIMIT = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PointerPlace:
     """A byte of a section; ``section`` is its index, or 0 for a symbol that is elsewhere."""
 
     section: int
@@ -21,7 +21,7 @@ class Place:
     symbol: str = ""
 
 
-class Places:
+class PointerPlaces:
     """The pointers of one file; each section's relocation entries are read once."""
 
     def __init__(self, elf: ElfFile) -> None:
@@ -32,7 +32,7 @@ class Places:
         self._of: dict[int, dict[int, Relocation]] = {}
         self._data: dict[int, bytes] = {}
 
-    def target(self, section: Section, offset: int) -> Place | None:
+    def target(self, section: Section, offset: int) -> PointerPlace | None:
         """Return where the pointer at ``offset`` of ``section`` leads; ``None`` for no pointer."""
         known = self._of.get(section.index)
         if known is None:
@@ -47,17 +47,17 @@ class Places:
         if addend is None:
             addend = self._implicit(section, offset)
         if symbol.section >= SHN_LORESERVE or symbol.section == SHN_UNDEF:
-            return Place(0, addend, symbol.name)
+            return PointerPlace(0, addend, symbol.name)
         name = "" if symbol.type == SymbolType.SECTION else symbol.name
-        return Place(symbol.section, symbol.value + addend, name)
+        return PointerPlace(symbol.section, symbol.value + addend, name)
 
-    def target_of(self, place: Place | None) -> Place | None:
+    def target_of(self, place: PointerPlace | None) -> PointerPlace | None:
         """Return where the pointer at ``place`` leads."""
         if place is None or not place.section:
             return None
         return self.target(self._elf.section_at(place.section), place.offset)
 
-    def bytes_at(self, place: Place | None, size: int) -> bytes:
+    def bytes_at(self, place: PointerPlace | None, size: int) -> bytes:
         """Return ``size`` bytes at ``place``, zeros of ``.bss``, nothing where there are none."""
         if place is None or not place.section or place.offset < 0:
             return b""
@@ -68,7 +68,7 @@ class Places:
             return bytes(size)
         return self._content(section)[place.offset : place.offset + size]
 
-    def text_at(self, place: Place | None) -> str | None:
+    def text_at(self, place: PointerPlace | None) -> str | None:
         """Return the NUL-terminated text at ``place``."""
         if place is None or not place.section or place.offset < 0:
             return None
@@ -79,7 +79,7 @@ class Places:
         text, end, _ = data.partition(b"\0")
         return text.decode("utf-8", "surrogateescape") if end else None
 
-    def name_of(self, place: Place | None) -> str | None:
+    def name_of(self, place: PointerPlace | None) -> str | None:
         """Return the name of what is at ``place``."""
         if place is None:
             return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from lkm.elf.source import BytesSource, Source
+from lkm.elf.source import ByteSource, BytesSource
 from lkm.errors import FormatError
 
 MARKER = b"~Module signature appended~\n"
@@ -58,7 +58,7 @@ def read(data: bytes, path: str = "") -> Signature | None:
     return read_source(BytesSource(data, path))
 
 
-def read_source(source: Source) -> Signature | None:
+def read_source(source: ByteSource) -> Signature | None:
     """Return what ``read`` does, reading only the end of ``source``."""
     trailer = source.size - len(MARKER) - _TRAILER.size
     if source.size < len(MARKER) or source.read(source.size - len(MARKER), len(MARKER)) != MARKER:

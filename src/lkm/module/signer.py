@@ -48,7 +48,7 @@ _ID_TYPES = ("PGP", "X509", "PKCS#7")
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
+class ClaimedSigner:
     """What a signature says of its maker: ``name`` is the issuer's common name, unverified.
 
     ``key_id`` is the certificate's serial number, big-endian, ``digest`` the hash algorithm's name
@@ -62,7 +62,7 @@ class Signer:
     signature: bytes
 
 
-def read(signature: Signature) -> Signer | None:
+def read(signature: Signature) -> ClaimedSigner | None:
     """Return what ``signature`` says, ``None`` where it is no message of a known kind."""
     if signature.id_type >= len(_ID_TYPES) or signature.hash >= len(_OLD_DIGESTS):
         return None
@@ -73,7 +73,7 @@ def read(signature: Signature) -> Signer | None:
             return _from_pkcs7(signature.blob)
         except _NotDerError:
             return None
-    return Signer(
+    return ClaimedSigner(
         _ID_TYPES[signature.id_type],
         signature.signer.decode("utf-8", "surrogateescape"),
         signature.key_id,
@@ -82,7 +82,7 @@ def read(signature: Signature) -> Signer | None:
     )
 
 
-def _from_pkcs7(blob: bytes) -> Signer:
+def _from_pkcs7(blob: bytes) -> ClaimedSigner:
     """Walk ContentInfo → SignedData → the first SignerInfo, which names issuer and serial."""
     place = _walk(blob, 0, _TO_CONTENT_TYPE)
     kind, _ = _take(blob, place, _OID)
@@ -94,7 +94,7 @@ def _from_pkcs7(blob: bytes) -> Signer:
     return _from_signer_info(blob, _walk(blob, place, _TO_IDENTITY))
 
 
-def _from_signer_info(blob: bytes, place: int) -> Signer:
+def _from_signer_info(blob: bytes, place: int) -> ClaimedSigner:
     """Read the rest of a SignerInfo, from issuerAndSerialNumber on."""
     identity, place = _enter(blob, place, _SEQUENCE)
     issuer, identity = _take(blob, identity, _SEQUENCE)
@@ -105,7 +105,7 @@ def _from_signer_info(blob: bytes, place: int) -> Signer:
     _, place = _enter(blob, place, _SEQUENCE)  # the signature algorithm
     signature, _ = _take(blob, place, _OCTETS)
     number = abs(int.from_bytes(serial, "big", signed=True))
-    return Signer(
+    return ClaimedSigner(
         "PKCS#7",
         _name_of(issuer).partition(b"\0")[0].decode("utf-8", "surrogateescape"),
         number.to_bytes(len(serial), "big").lstrip(b"\0"),

@@ -24,7 +24,7 @@ class Vermagic:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class VermagicDifference:
     """What one version magic has that the other has not."""
 
     release: tuple[str, str] | None
@@ -41,13 +41,13 @@ def parse(text: str) -> Vermagic:
     return Vermagic(text, release, tuple(rest.split()))
 
 
-def compare(module: Vermagic, kernel: Vermagic, *, has_versions: bool) -> Difference:
+def compare(module: Vermagic, kernel: Vermagic, *, has_versions: bool) -> VermagicDifference:
     """Return what ``kernel`` will object to in ``module``, word by word.
 
     ``has_versions`` tells whether the module has symbol CRCs: then the release is not compared.
     """
     differs = module.release != kernel.release and not has_versions
-    return Difference(
+    return VermagicDifference(
         release=(module.release, kernel.release) if differs else None,
         missing=tuple(word for word in kernel.words if word not in module.words),
         surplus=tuple(word for word in module.words if word not in kernel.words),

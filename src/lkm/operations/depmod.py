@@ -6,7 +6,7 @@ import os
 
 from lkm import files
 from lkm.depmod import index as depmod
-from lkm.depmod.request import Request
+from lkm.depmod.request import IndexRequest
 from lkm.depmod.rules import DIRECTORIES
 from lkm.depmod.workers import are_busy, processors
 from lkm.module.names import MODULE_SUFFIXES
@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lkm.depmod.request import Outcome, Progress
+    from lkm.depmod.request import IndexOutcome, Progress
     from lkm.depmod.rules import Report
 
 
@@ -43,7 +43,7 @@ class Order(Record):
 
 def index(
     order: Order, report: Report, progress: Progress, explain: Callable[[str], None] | None = None
-) -> Outcome:
+) -> IndexOutcome:
     """Bring the index files up to date; raises ``OSError`` where that cannot be."""
     return depmod.index_tree(_request(order, report), report, progress, explain)
 
@@ -53,9 +53,9 @@ def show(order: Order, report: Report, progress: Progress) -> Iterator[bytes]:
     return depmod.show_tree(_request(order, report), report, progress)
 
 
-def _request(order: Order, report: Report) -> Request:
+def _request(order: Order, report: Report) -> IndexRequest:
     workers = processors()
-    return Request(
+    return IndexRequest(
         directory=order.directory,
         release=order.release,
         output=order.output,

@@ -34,7 +34,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TreeDifference:
     """What changed from ``before`` to ``after`` (releases).
 
     For modules the values are ``module`` or ``built in``, for parameters their types, for
@@ -62,7 +62,7 @@ class Side:
     problems: tuple[str, ...]
 
 
-def diff(before: str, after: str, progress: Progress | None = None) -> Difference:
+def diff(before: str, after: str, progress: Progress | None = None) -> TreeDifference:
     """Compare two kernels, each a release, or a root directory with one module tree."""
     old, new = read_side(before, progress), read_side(after, progress)
     return compare(old, new)
@@ -107,9 +107,9 @@ def _module_paths(directory: str) -> dict[str, str]:
     return {module_name(name): os.path.join(directory, name) for name in names}
 
 
-def compare(old: Side, new: Side) -> Difference:
+def compare(old: Side, new: Side) -> TreeDifference:
     """Compare two kernels that were read."""
-    return Difference(
+    return TreeDifference(
         before=old.root.release,
         after=new.root.release,
         modules=_changes({"": _places(old)}, {"": _places(new)}, owner_is_name=True),

@@ -11,10 +11,10 @@ from lkm.errors import NotFoundError
 from lkm.kernels.known import KnownKernel, find_kernel, known_kernels
 from lkm.module import memory, signer
 from lkm.module.image import ModuleImage
-from lkm.module.memory import Memory
+from lkm.module.memory import ModuleMemory
 from lkm.module.names import normalize
 from lkm.module.parameters import Parameter
-from lkm.module.signer import Signer
+from lkm.module.signer import ClaimedSigner
 from lkm.module.symbols import Export
 from lkm.operations import modinfo
 from lkm.operations.providers import Provider, files_called, providers
@@ -53,7 +53,7 @@ class Inspection:
     init: str | None
     exit: str | None
     this_module_size: int | None
-    memory: Memory
+    memory: ModuleMemory
     parameters: tuple[Parameter, ...]
     depends: tuple[str, ...]
     needs: tuple[Provider, ...]
@@ -64,7 +64,7 @@ class Inspection:
     has_btf: bool
     retpoline: bool
     signature_size: int
-    signer: Signer | None
+    signer: ClaimedSigner | None
 
     def all(self, key: str) -> tuple[str, ...]:
         """Return every value of a modinfo field."""

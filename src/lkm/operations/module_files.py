@@ -25,7 +25,7 @@ class ModuleFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FileFailure:
     """Why nothing was done with one file; ``hint`` says what to do next."""
 
     path: str
@@ -94,9 +94,9 @@ def write(source: str, target: str, data: bytes, packed: Compression) -> None:
             os.fchown(stream.fileno(), status.st_uid, status.st_gid)
 
 
-def failure(path: str, error: Exception) -> Failure:
+def failure(path: str, error: Exception) -> FileFailure:
     """Return what ``error`` (an ``LkmError`` or ``OSError``) says of ``path``."""
     if isinstance(error, LkmError):
-        return Failure(path, str(error), error.hint)
+        return FileFailure(path, str(error), error.hint)
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return Failure(path, f"{path}: {text}")
+    return FileFailure(path, f"{path}: {text}")

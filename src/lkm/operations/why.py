@@ -53,7 +53,7 @@ class Meaning:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
+class NameExplanation:
     """The answer to ``lkm why``; ``similar`` are names that an unknown one may be a slip of."""
 
     name: str
@@ -63,7 +63,7 @@ class Explanation:
     similar: tuple[str, ...]
 
 
-def explain(resolver: Resolver, name: str) -> Explanation:
+def explain(resolver: Resolver, name: str) -> NameExplanation:
     """Explain what loading ``name`` would do with nothing loaded yet."""
     plan = resolver.resolve(name)
     modules = list(dict.fromkeys(step.module for step in plan.steps))
@@ -76,7 +76,7 @@ def explain(resolver: Resolver, name: str) -> Explanation:
     ]
     meanings = tuple(_meanings(resolver, name, plan))
     similar = () if plan.targets else _similar(resolver, name)
-    return Explanation(name, plan, meanings, tuple(rules), similar)
+    return NameExplanation(name, plan, meanings, tuple(rules), similar)
 
 
 def _similar(resolver: Resolver, name: str) -> tuple[str, ...]:

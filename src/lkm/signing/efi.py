@@ -26,7 +26,7 @@ _ATTRIBUTES = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class EfiSignature:
     """One entry of a signature list: its type, who put it there, and its data (DER, a hash)."""
 
     type: uuid.UUID
@@ -39,12 +39,12 @@ class Signature:
         return self.type == X509
 
 
-def parse_lists(data: bytes, path: str = "") -> tuple[Signature, ...]:
+def parse_lists(data: bytes, path: str = "") -> tuple[EfiSignature, ...]:
     """Return the entries of the signature lists that lie one after the other in ``data``.
 
     Raises ``FormatError`` where a size does not fit.
     """
-    found: list[Signature] = []
+    found: list[EfiSignature] = []
     offset = 0
     while offset < len(data):
         size = _parse_list(data, offset, found, path)
@@ -52,7 +52,7 @@ def parse_lists(data: bytes, path: str = "") -> tuple[Signature, ...]:
     return tuple(found)
 
 
-def _parse_list(data: bytes, offset: int, found: list[Signature], path: str) -> int:
+def _parse_list(data: bytes, offset: int, found: list[EfiSignature], path: str) -> int:
     left = len(data) - offset
     if left < _LIST.size:
         raise FormatError("an EFI_SIGNATURE_LIST", f"{left} bytes", path=path, offset=offset)
@@ -71,11 +71,11 @@ def _parse_list(data: bytes, offset: int, found: list[Signature], path: str) -> 
     for start in range(offset + size - body, offset + size, entry):
         owner = uuid.UUID(bytes_le=data[start : start + _OWNER])
         content = data[start + _OWNER : start + entry]
-        found.append(Signature(uuid.UUID(bytes_le=kind), owner, content))
+        found.append(EfiSignature(uuid.UUID(bytes_le=kind), owner, content))
     return size
 
 
-def encode_lists(signatures: Iterable[Signature]) -> bytes:
+def encode_lists(signatures: Iterable[EfiSignature]) -> bytes:
     """Return signature lists, one for each entry, as mokutil writes certificates."""
     return b"".join(
         _LIST.pack(

@@ -13,7 +13,7 @@ _SHIFTED = {"_": "minus", "+": "equal", "?": "slash", ":": "semicolon", "!": "1"
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
+class MokScreen:
     """One screen: a text that is on it, what to do in words, the keys (each a chord)."""
 
     text: str
@@ -21,7 +21,7 @@ class Screen:
     keys: tuple[tuple[str, ...], ...]
 
 
-def enrolment(password: str = "") -> tuple[Screen, ...]:
+def enrolment(password: str = "") -> tuple[MokScreen, ...]:
     """Return the screens that enrol what ``mokutil --import`` asked for.
 
     ``password`` is the one given to mokutil; without it the password screen has no keys.
@@ -29,24 +29,24 @@ def enrolment(password: str = "") -> tuple[Screen, ...]:
     return _screens("Enroll MOK", "Enroll the key(s)?", password)
 
 
-def deletion(password: str = "") -> tuple[Screen, ...]:
+def deletion(password: str = "") -> tuple[MokScreen, ...]:
     """Return the screens that delete what ``mokutil --delete`` asked for."""
     return _screens("Delete MOK", "Delete the key(s)?", password)
 
 
-def _screens(item: str, question: str, password: str) -> tuple[Screen, ...]:
+def _screens(item: str, question: str, password: str) -> tuple[MokScreen, ...]:
     down, enter = ("down",), ("ret",)
     return (
-        Screen("Press any key to perform MOK management", "press any key within 10 s", (enter,)),
-        Screen("Perform MOK management", f"choose “{item}”: Down, Enter", (down, enter)),
-        Screen(
+        MokScreen("Press any key to perform MOK management", "press any key within 10 s", (enter,)),
+        MokScreen("Perform MOK management", f"choose “{item}”: Down, Enter", (down, enter)),
+        MokScreen(
             f"[{item}]",
             "compare the fingerprint under “View key 0” if you like; choose “Continue”",
             (down, enter),
         ),
-        Screen(question, "choose “Yes”: Down, Enter", (down, enter)),
-        Screen("Password:", "type the password given to mokutil, Enter", typed(password)),
-        Screen("Perform MOK management", "choose “Reboot”: Enter", (enter,)),
+        MokScreen(question, "choose “Yes”: Down, Enter", (down, enter)),
+        MokScreen("Password:", "type the password given to mokutil, Enter", typed(password)),
+        MokScreen("Perform MOK management", "choose “Reboot”: Enter", (enter,)),
     )
 
 

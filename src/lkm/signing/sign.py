@@ -25,7 +25,7 @@ PIN_VARIABLE = "KBUILD_SIGN_PIN"
 """Where kbuild and sign-file look for a key's passphrase or a token's PIN."""
 
 
-class Signer(Protocol):
+class ModuleSigner(Protocol):
     """What makes a detached PKCS#7 signature of a module's bytes."""
 
     def sign(self, content: bytes) -> bytes:
@@ -149,7 +149,7 @@ def check_usage(certificate: Certificate) -> None:
         )
 
 
-def signed(data: bytes, signer: Signer, path: str = "") -> bytes:
+def signed(data: bytes, signer: ModuleSigner, path: str = "") -> bytes:
     """Return the module ``data`` (uncompressed) signed, in place of any signature it had."""
     content = signature.strip(data, path)
     return signature.append(content, signer.sign(content), path)

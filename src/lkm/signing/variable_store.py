@@ -35,7 +35,7 @@ def _encode(opened: Any, variables: Any) -> bytes:
     return changed.ljust(opened.end, b"\xff") + bytes(opened.filedata[opened.end :])
 
 
-def mok_list(store: bytes) -> tuple[efi.Signature, ...]:
+def mok_list(store: bytes) -> tuple[efi.EfiSignature, ...]:
     """Return the entries of ``MokList`` in the store."""
     with tempfile.TemporaryDirectory(prefix="lkm-efi-") as folder:
         variable = _open(store, folder).get_varlist().get(_LIST)

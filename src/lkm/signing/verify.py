@@ -19,7 +19,7 @@ from lkm.signing.keyring import Keyring, from_encoded
 from lkm.signing.pkcs7 import SignerInfo
 
 
-class Verdict(Enum):
+class SignatureVerdict(Enum):
     """What a signature is worth to a kernel; the value is the word used in JSON."""
 
     VALID = "valid"
@@ -49,7 +49,7 @@ class Verification:
     """
 
     path: str
-    verdict: Verdict
+    verdict: SignatureVerdict
     reason: str = ""
     signer: str = ""
     serial: str = ""
@@ -72,28 +72,28 @@ class Answer:
 
 
 _SOFT = {
-    Verdict.UNSIGNED: "unsigned module",
-    Verdict.UNSUPPORTED: "module with unsupported crypto",
-    Verdict.UNKNOWN_KEY: "module with unavailable key",
+    SignatureVerdict.UNSIGNED: "unsigned module",
+    SignatureVerdict.UNSUPPORTED: "module with unsupported crypto",
+    SignatureVerdict.UNKNOWN_KEY: "module with unavailable key",
 }
 _FATAL = {
-    Verdict.TAMPERED: errno.EKEYREJECTED,
-    Verdict.WRONG_OPTIONS: errno.EKEYREJECTED,
-    Verdict.MALFORMED: errno.EBADMSG,
-    Verdict.OVERSIZED: errno.EMSGSIZE,
+    SignatureVerdict.TAMPERED: errno.EKEYREJECTED,
+    SignatureVerdict.WRONG_OPTIONS: errno.EKEYREJECTED,
+    SignatureVerdict.MALFORMED: errno.EBADMSG,
+    SignatureVerdict.OVERSIZED: errno.EMSGSIZE,
 }
 # lib/asn1_decoder.c: asn1_ber_decoder
 _LARGEST_MESSAGE = 65535
 _LOCKDOWN = "Lockdown: <comm>: unsigned module loading is restricted; see man kernel_lockdown.7"
 
 
-def answer(verdict: Verdict, enforcement: Enforcement) -> Answer:
+def answer(verdict: SignatureVerdict, enforcement: Enforcement) -> Answer:
     """Return what a kernel under ``enforcement`` answers to a module of this ``verdict``.
 
     An unsigned or unknown signature is refused only when enforced; any other fault is fatal
     always, and most leave no line in the log.
     """
-    if verdict is Verdict.VALID:
+    if verdict is SignatureVerdict.VALID:
         return Answer(0)
     if verdict in _FATAL:
         return Answer(_FATAL[verdict])
@@ -112,20 +112,20 @@ def verify(data: bytes, keyring: Keyring, path: str = "") -> Verification:
     try:
         appended = signature.read(data, path)
         if appended is None:
-            return Verification(path, Verdict.UNSIGNED, "no signature is appended")
+            return Verification(path, SignatureVerdict.UNSIGNED, "no signature is appended")
         if not appended.is_pkcs7:
             reason = f"signature type {appended.id_type} is not PKCS#7 (ENOPKG)"
-            return Verification(path, Verdict.UNSUPPORTED, reason)
+            return Verification(path, SignatureVerdict.UNSUPPORTED, reason)
         if not appended.is_clean:
             reason = "the trailer has non-zero fields where PKCS#7 leaves zeros"
-            return Verification(path, Verdict.MALFORMED, reason)
+            return Verification(path, SignatureVerdict.MALFORMED, reason)
         if len(appended.blob) > _LARGEST_MESSAGE:
             reason = f"the message has {len(appended.blob)} bytes, over {_LARGEST_MESSAGE}"
-            return Verification(path, Verdict.OVERSIZED, reason)
+            return Verification(path, SignatureVerdict.OVERSIZED, reason)
         message = pkcs7.parse(appended.blob, path)
     except FormatError as error:
         reason = f"expected {error.expected}, found {error.found}"
-        return Verification(path, Verdict.MALFORMED, reason)
+        return Verification(path, SignatureVerdict.MALFORMED, reason)
     fault = _fault(message)
     if fault:
         return _about(message, path, *fault)
@@ -133,25 +133,25 @@ def verify(data: bytes, keyring: Keyring, path: str = "") -> Verification:
     return _trust(message, content, keyring, path)
 
 
-def _fault(message: pkcs7.SignedData) -> tuple[Verdict, str] | None:
+def _fault(message: pkcs7.SignedData) -> tuple[SignatureVerdict, str] | None:
     """Return what the kernel refuses before it looks at any key."""
     if message.has_content:
-        return Verdict.MALFORMED, "the data is inside the message, not detached"
+        return SignatureVerdict.MALFORMED, "the data is inside the message, not detached"
     if not message.is_data:
         return (
-            Verdict.WRONG_OPTIONS,
+            SignatureVerdict.WRONG_OPTIONS,
             f"content type {message.content_type} is not pkcs7-data",
         )
     if any(signer.has_attributes for signer in message.signers):
         return (
-            Verdict.WRONG_OPTIONS,
+            SignatureVerdict.WRONG_OPTIONS,
             "signed attributes are present (sign without: openssl cms -noattr)",
         )
     return None
 
 
 def _about(
-    message: pkcs7.SignedData, path: str, verdict: Verdict, reason: str = ""
+    message: pkcs7.SignedData, path: str, verdict: SignatureVerdict, reason: str = ""
 ) -> Verification:
     if not message.signers:
         return Verification(path, verdict, reason)
@@ -159,7 +159,7 @@ def _about(
 
 
 def _described(
-    signer: SignerInfo, path: str, verdict: Verdict, reason: str = "", source: str = ""
+    signer: SignerInfo, path: str, verdict: SignatureVerdict, reason: str = "", source: str = ""
 ) -> Verification:
     return Verification(
         path,
@@ -179,15 +179,15 @@ def _trust(
 ) -> Verification:
     """Try the signers in turn: a trusted one decides, an unknown one leaves it to the next."""
     inside = from_encoded(message.certificates, "the message")
-    result = Verification(path, Verdict.UNSUPPORTED, "the message has no signer (ENOPKG)")
+    result = Verification(path, SignatureVerdict.UNSUPPORTED, "the message has no signer (ENOPKG)")
     for signer in message.signers:
         found = _judge(signer, content, inside, path)
-        if found.verdict in (Verdict.VALID, Verdict.UNKNOWN_KEY):
+        if found.verdict in (SignatureVerdict.VALID, SignatureVerdict.UNKNOWN_KEY):
             # A certificate inside decides only that the signature fits it, not whether to trust.
             found = _judge(signer, content, keyring, path)
-        if found.verdict in (Verdict.VALID, Verdict.TAMPERED):
+        if found.verdict in (SignatureVerdict.VALID, SignatureVerdict.TAMPERED):
             return found
-        if result.verdict is Verdict.UNSUPPORTED:
+        if result.verdict is SignatureVerdict.UNSUPPORTED:
             result = found
     return result
 
@@ -195,19 +195,21 @@ def _trust(
 def _judge(signer: SignerInfo, content: memoryview, keyring: Keyring, path: str) -> Verification:
     unsupported = _unsupported(signer)
     if unsupported:
-        return _described(signer, path, Verdict.UNSUPPORTED, unsupported)
+        return _described(signer, path, SignatureVerdict.UNSUPPORTED, unsupported)
     key = keyring.find(signer)
     if key is None:
-        return _described(signer, path, Verdict.UNKNOWN_KEY, "no trusted key made this signature")
+        return _described(
+            signer, path, SignatureVerdict.UNKNOWN_KEY, "no trusted key made this signature"
+        )
     public = keyring.public_key(key)
     if public is None:
         reason = f"a {key.certificate.algorithm} key cannot be checked here"
-        return _described(signer, path, Verdict.UNSUPPORTED, reason, key.source)
+        return _described(signer, path, SignatureVerdict.UNSUPPORTED, reason, key.source)
     digest = hashlib.new(signer.digest, content).digest()
     if publickey.matches(public, signer.signature, digest, signer.digest):
-        return _described(signer, path, Verdict.VALID, source=key.source)
+        return _described(signer, path, SignatureVerdict.VALID, source=key.source)
     reason = "the content was changed after signing (stripped, patched or damaged)"
-    return _described(signer, path, Verdict.TAMPERED, reason, key.source)
+    return _described(signer, path, SignatureVerdict.TAMPERED, reason, key.source)
 
 
 def _unsupported(signer: SignerInfo) -> str:

@@ -28,7 +28,7 @@ from lkm.tree.index_format import (
     MAGIC,
     VERSION,
 )
-from lkm.tree.wildcards import START, Progress, Text
+from lkm.tree.wildcards import START, MatchProgress, Text
 
 _HEADER = Struct(">III")
 _WORD = Struct(">I").unpack_from
@@ -157,7 +157,7 @@ class IndexFile:
                 begin = text.feed_all(text.feed(START, byte), child.prefix)
                 yield self._matching(text, child, begin)
 
-    def _matching(self, text: Text, node: _Node, progress: Progress) -> list[IndexValue]:
+    def _matching(self, text: Text, node: _Node, progress: MatchProgress) -> list[IndexValue]:
         """Collect the values in and below ``node`` whose pattern matches, the last found first."""
         found: list[IndexValue] = []
         stack = [(node, progress)]

@@ -51,7 +51,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class PlanTarget:
     """One module a name stood for (an alias may stand for several), and the steps to load it.
 
     ``found_by`` is where the name was found: the alias rule or an index.
@@ -71,7 +71,7 @@ class Plan:
     """
 
     name: str
-    targets: tuple[Target, ...]
+    targets: tuple[PlanTarget, ...]
     problems: tuple[str, ...] = ()
 
     @property

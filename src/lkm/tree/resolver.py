@@ -14,7 +14,7 @@ from enum import Enum, auto
 from lkm.tree.config import Config
 from lkm.tree.indexes import Indexes
 from lkm.tree.lookup import Candidate, Lookup
-from lkm.tree.plan import Plan, Reason, Step, StepKind, Target
+from lkm.tree.plan import Plan, PlanTarget, Reason, Step, StepKind
 from lkm.tree.root import Root
 
 Loaded = Callable[[str], bool]
@@ -51,6 +51,7 @@ class Resolver(Lookup):
         ignore_commands: bool = False,
         use_blacklist: bool = False,
         loaded: Loaded | None = None,
+        files: bool = True,
     ) -> Plan:
         """Return what is to be done to load ``name``.
 
@@ -58,9 +59,9 @@ class Resolver(Lookup):
         ones. ``ignore_commands`` passes over install commands and softdeps of those modules (not
         of their dependencies); ``use_blacklist`` honours the blacklist also where ``name`` is no
         alias; without ``loaded`` the plan is for a kernel with nothing loaded. A name beginning
-        with ``/``, ``./`` or ``../`` is a file.
+        with ``/``, ``./`` or ``../`` is a file, unless ``files`` is false.
         """
-        if name.startswith(("/", "./", "../")) and os.path.exists(name):
+        if files and name.startswith(("/", "./", "../")) and os.path.exists(name):
             candidates: tuple[Candidate, ...] = (self.candidate_of_file(name),)
         else:
             candidates = self.lookup(name)
@@ -70,7 +71,7 @@ class Resolver(Lookup):
             steps = self._decided(candidate, use_blacklist, loaded)
             if steps is None:
                 steps = self._probed(candidate, options, ignore_commands, loaded)
-            targets.append(Target(candidate.module, candidate.alias, candidate.found_by, steps))
+            targets.append(PlanTarget(candidate.module, candidate.alias, candidate.found_by, steps))
             if self.needs(candidate).problem:
                 problems.append(self.needs(candidate).problem)
         problems += self.indexes.problems

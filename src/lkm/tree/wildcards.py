@@ -14,14 +14,14 @@ from typing import NamedTuple
 _STAR, _QUESTION, _OPEN, _CLOSE, _ESCAPE = b"*?[]\\"
 
 
-class Progress(NamedTuple):
+class MatchProgress(NamedTuple):
     """How far a pattern has come: ``reached`` prefixes, and an unfinished bracket or escape."""
 
     reached: int
     pending: bytes = b""
 
 
-START = Progress(1)
+START = MatchProgress(1)
 
 
 class Text:
@@ -37,20 +37,20 @@ class Text:
             places[byte] = places.get(byte, 0) | (1 << position)
         self._places = places
 
-    def feed(self, progress: Progress, byte: int) -> Progress:
+    def feed(self, progress: MatchProgress, byte: int) -> MatchProgress:
         """Return the progress after one more byte of the pattern."""
         reached, pending = progress
         if pending:
             return self._feed_pending(reached, pending, byte)
         if byte == _STAR:
-            return Progress(self._all & -(reached & -reached))
+            return MatchProgress(self._all & -(reached & -reached))
         if byte == _QUESTION:
-            return Progress(reached << 1 & self._all)
+            return MatchProgress(reached << 1 & self._all)
         if byte in (_OPEN, _ESCAPE):
-            return Progress(reached, bytes((byte,)))
-        return Progress((reached & self._places.get(byte, 0)) << 1)
+            return MatchProgress(reached, bytes((byte,)))
+        return MatchProgress((reached & self._places.get(byte, 0)) << 1)
 
-    def feed_all(self, progress: Progress, pattern: bytes) -> Progress:
+    def feed_all(self, progress: MatchProgress, pattern: bytes) -> MatchProgress:
         """Return the progress after ``pattern``, or as far as anything is still reached."""
         for byte in pattern:
             progress = self.feed(progress, byte)
@@ -58,24 +58,24 @@ class Text:
                 break
         return progress
 
-    def matched(self, progress: Progress) -> bool:
+    def matched(self, progress: MatchProgress) -> bool:
         """Say whether a pattern that ends here matches the whole text."""
         reached, pending = progress
         if pending[:1] == b"[":
             # A bracket that never closes stands for itself.
-            literal = Progress((reached & self._places.get(_OPEN, 0)) << 1)
+            literal = MatchProgress((reached & self._places.get(_OPEN, 0)) << 1)
             return self.matched(self.feed_all(literal, pending[1:]))
         return not pending and bool(reached >> self.length)
 
-    def _feed_pending(self, reached: int, pending: bytes, byte: int) -> Progress:
+    def _feed_pending(self, reached: int, pending: bytes, byte: int) -> MatchProgress:
         if pending[0] == _ESCAPE:
-            return Progress((reached & self._places.get(byte, 0)) << 1)
+            return MatchProgress((reached & self._places.get(byte, 0)) << 1)
         pending += bytes((byte,))
         if byte == _CLOSE and (members := bracket_members(pending)) is not None:
             places = self._places
             found = functools.reduce(int.__or__, (places.get(m, 0) for m in members), 0)
-            return Progress((reached & found) << 1)
-        return Progress(reached, pending)
+            return MatchProgress((reached & found) << 1)
+        return MatchProgress(reached, pending)
 
 
 def match(pattern: bytes, text: bytes) -> bool:

@@ -21,7 +21,7 @@ HEADER = "HBBIIIII"
 _DEEPEST = 32
 
 
-class Kind(enum.IntEnum):
+class BtfKind(enum.IntEnum):
     """``BTF_KIND_``: what sort of type an entry describes."""
 
     VOID = 0
@@ -46,21 +46,23 @@ class Kind(enum.IntEnum):
     ENUM64 = 19
 
 
-_COMPOSITE = (Kind.STRUCT, Kind.UNION)
-MODIFIERS = frozenset((Kind.TYPEDEF, Kind.VOLATILE, Kind.CONST, Kind.RESTRICT, Kind.TYPE_TAG))
+_COMPOSITE = (BtfKind.STRUCT, BtfKind.UNION)
+MODIFIERS = frozenset(
+    (BtfKind.TYPEDEF, BtfKind.VOLATILE, BtfKind.CONST, BtfKind.RESTRICT, BtfKind.TYPE_TAG)
+)
 """Kinds whose size is that of the type behind them (``kernel/bpf/btf.c: btf_type_is_modifier``)."""
 
 TAIL = {
-    Kind.INT: (4, 0),
-    Kind.ARRAY: (12, 0),
-    Kind.STRUCT: (0, 12),
-    Kind.UNION: (0, 12),
-    Kind.ENUM: (0, 8),
-    Kind.FUNC_PROTO: (0, 8),
-    Kind.VAR: (4, 0),
-    Kind.DATASEC: (0, 12),
-    Kind.DECL_TAG: (4, 0),
-    Kind.ENUM64: (0, 12),
+    BtfKind.INT: (4, 0),
+    BtfKind.ARRAY: (12, 0),
+    BtfKind.STRUCT: (0, 12),
+    BtfKind.UNION: (0, 12),
+    BtfKind.ENUM: (0, 8),
+    BtfKind.FUNC_PROTO: (0, 8),
+    BtfKind.VAR: (4, 0),
+    BtfKind.DATASEC: (0, 12),
+    BtfKind.DECL_TAG: (4, 0),
+    BtfKind.ENUM64: (0, 12),
 }
 """Bytes behind the 12 of struct btf_type: a constant, and some for each of its vlen items."""
 
@@ -70,7 +72,7 @@ class Type:
     """One entry: ``size`` in bytes or the id of another type, as ``kind`` has it."""
 
     id: int
-    kind: Kind
+    kind: BtfKind
     name: str
     size_or_type: int
     items: int
@@ -128,7 +130,7 @@ class Btf:
         """One more than the highest type id."""
         return self._first_id + len(self._positions)
 
-    def find(self, name: str, *kinds: Kind) -> Type:
+    def find(self, name: str, *kinds: BtfKind) -> Type:
         """Return the first type of that name and of one of the kinds (any, when none is given)."""
         for found in self._named(name):
             if not kinds or found.kind in kinds:
@@ -141,11 +143,11 @@ class Btf:
     def type(self, id_: int) -> Type:
         """Return the type with that id; id 0 is ``void``."""
         if id_ == 0:
-            return Type(0, Kind.VOID, "void", 0, 0, False)
+            return Type(0, BtfKind.VOID, "void", 0, 0, False)
         if id_ < self._first_id and self._base is not None:
             return self._base.type(id_)
         name, info, size = self._triple(self._data, self._position(id_))
-        kind = Kind(info >> 24 & 0x1F)
+        kind = BtfKind(info >> 24 & 0x1F)
         return Type(id_, kind, self._string(name), size, info & 0xFFFF, bool(info >> 31))
 
     def has(self, composite: str, member: str = "") -> bool:
@@ -191,12 +193,12 @@ class Btf:
 
     def enumerators(self, name: str) -> dict[str, int]:
         """Return the names and values of an enum."""
-        found = self.find(name, Kind.ENUM, Kind.ENUM64)
+        found = self.find(name, BtfKind.ENUM, BtfKind.ENUM64)
         owner = self._owner(found.id)
         values = {}
         for at in owner._item_positions(found):
             label, low, high = owner._triple(owner._data, at)
-            value, bits = (low, 32) if found.kind is Kind.ENUM else (low | high << 32, 64)
+            value, bits = (low, 32) if found.kind is BtfKind.ENUM else (low | high << 32, 64)
             if found.flag and value >> (bits - 1):
                 value -= 1 << bits
             values[owner._string(label)] = value
@@ -204,8 +206,8 @@ class Btf:
 
     def prototype(self, function: str) -> Prototype:
         """Return the parameters and result of a function of the kernel."""
-        proto = self.type(self.find(function, Kind.FUNC).size_or_type)
-        if proto.kind is not Kind.FUNC_PROTO:
+        proto = self.type(self.find(function, BtfKind.FUNC).size_or_type)
+        if proto.kind is not BtfKind.FUNC_PROTO:
             raise self._bad("a function prototype", proto.kind.name, proto.id)
         owner = self._owner(proto.id)
         parameters = []
@@ -221,18 +223,23 @@ class Btf:
         found = self.type(id_)
         if depth == _DEEPEST:
             return "..."
-        if found.kind is Kind.PTR:
+        if found.kind is BtfKind.PTR:
             inner = self.spell(found.size_or_type, depth + 1)
             return f"{inner}{'' if inner.endswith('*') else ' '}*"
-        if found.kind in (Kind.CONST, Kind.VOLATILE, Kind.RESTRICT):
+        if found.kind in (BtfKind.CONST, BtfKind.VOLATILE, BtfKind.RESTRICT):
             return f"{found.kind.name.lower()} {self.spell(found.size_or_type, depth + 1)}"
-        if found.kind is Kind.TYPE_TAG:
+        if found.kind is BtfKind.TYPE_TAG:
             return self.spell(found.size_or_type, depth + 1)
-        if found.kind is Kind.ARRAY:
+        if found.kind is BtfKind.ARRAY:
             return self.spell(self._array(found)[0], depth + 1) + f" [{self._array(found)[1]}]"
-        if found.kind is Kind.FUNC_PROTO:
+        if found.kind is BtfKind.FUNC_PROTO:
             return f"{self.spell(found.size_or_type, depth + 1)} ()"
-        word = {Kind.STRUCT: "struct", Kind.UNION: "union", Kind.FWD: "struct", Kind.ENUM: "enum"}
+        word = {
+            BtfKind.STRUCT: "struct",
+            BtfKind.UNION: "union",
+            BtfKind.FWD: "struct",
+            BtfKind.ENUM: "enum",
+        }
         prefix = word.get(found.kind, "")
         return f"{prefix} {found.name or '{...}'}".strip()
 
@@ -283,7 +290,7 @@ class Btf:
 
     def _index(self, types: range) -> tuple[array[int], array[int]]:
         """Return where each type is and the offset of its name: one pass over all of them."""
-        tails = [(12 + head, each) for head, each in (TAIL.get(kind, (0, 0)) for kind in Kind)]
+        tails = [(12 + head, each) for head, each in (TAIL.get(kind, (0, 0)) for kind in BtfKind)]
         unpack = struct.Struct(self._order + "II").unpack_from
         positions, names = [], []
         data, at, end = self._data, types.start, types.stop

@@ -18,29 +18,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from errno import EINVAL, ELOOP
 
-from lkm.vmlinux.btf import HEADER, MAGIC, MODIFIERS, TAIL, Btf, Kind
+from lkm.vmlinux.btf import HEADER, MAGIC, MODIFIERS, TAIL, Btf, BtfKind
 
 _LONGEST_CHAIN = 32
 _LETTERS = (string.ascii_letters + "_.").encode()
 _LETTERS_AND_ENDS = _LETTERS + string.digits.encode() + b"\0"
 _CAN_BEGIN = bytes(code in _LETTERS for code in range(256))
 _NO_LETTERS = re.compile(rb"[^\w.\0]+", re.ASCII)
-_TYPEDEF = int(Kind.TYPEDEF)
+_TYPEDEF = int(BtfKind.TYPEDEF)
 
 # What to do with a type (btf_*_check_meta): its name may be any, must be an identifier, so must be
 # those of its items, or it stands for the type it modifies. The rest have no name.
 _TEXT, _IDENTIFIER, _ITEMS, _MODIFIER = 1, 2, 3, 4
 _RULES = {
-    Kind.INT: _TEXT, Kind.FLOAT: _TEXT, Kind.DATASEC: _TEXT, Kind.DECL_TAG: _TEXT,
-    Kind.FWD: _IDENTIFIER, Kind.FUNC: _IDENTIFIER, Kind.VAR: _IDENTIFIER,
-    Kind.STRUCT: _ITEMS, Kind.UNION: _ITEMS, Kind.ENUM: _ITEMS, Kind.ENUM64: _ITEMS,
+    BtfKind.INT: _TEXT, BtfKind.FLOAT: _TEXT, BtfKind.DATASEC: _TEXT, BtfKind.DECL_TAG: _TEXT,
+    BtfKind.FWD: _IDENTIFIER, BtfKind.FUNC: _IDENTIFIER, BtfKind.VAR: _IDENTIFIER,
+    BtfKind.STRUCT: _ITEMS, BtfKind.UNION: _ITEMS, BtfKind.ENUM: _ITEMS, BtfKind.ENUM64: _ITEMS,
     **dict.fromkeys(MODIFIERS, _MODIFIER),
 }  # fmt: skip
 _SHAPES: list[tuple[int, ...]] = [
     (_RULES.get(kind, 0), 3 + head // 4, each // 4)
-    for kind, (head, each) in ((kind, TAIL.get(kind, (0, 0))) for kind in Kind)
+    for kind, (head, each) in ((kind, TAIL.get(kind, (0, 0))) for kind in BtfKind)
 ]
-_SHAPES[Kind.VOID] = ()
+_SHAPES[BtfKind.VOID] = ()
 """By kind: its rule, and in words of 4 bytes the size of an entry and of each of its items."""
 
 
@@ -175,14 +175,14 @@ def _bad_reference(own: _Own, first: int) -> Misfit | None:
     modifiers, end, good = own.modifiers, first + own.count, first - 1
     for number, (outermost, _) in modifiers.items():
         at = first + number
-        in_tags, steps = outermost == Kind.TYPE_TAG, 0
+        in_tags, steps = outermost == BtfKind.TYPE_TAG, 0
         while (found := modifiers.get(at - first)) is not None:
             kind, target = found
             if steps == _LONGEST_CHAIN:
                 return Misfit(f"type {first + number} leads nowhere", ELOOP)
-            if kind == Kind.TYPE_TAG and not in_tags:
+            if kind == BtfKind.TYPE_TAG and not in_tags:
                 return Misfit(f"type {first + number} has a tag where none can be")
-            in_tags = in_tags and kind == Kind.TYPE_TAG
+            in_tags = in_tags and kind == BtfKind.TYPE_TAG
             if at <= good:
                 break
             at, steps = target, steps + 1

@@ -12,7 +12,7 @@ from lkm.errors import FormatError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
-class Symbol:
+class ImageSymbol:
     """A symbol: its address in the image, ``nm``'s letter for its kind, and its name."""
 
     address: int
@@ -35,8 +35,8 @@ class Symbols:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __iter__(self) -> Iterator[Symbol]:
-        return map(Symbol, self.addresses, self.types, self.names)
+    def __iter__(self) -> Iterator[ImageSymbol]:
+        return map(ImageSymbol, self.addresses, self.types, self.names)
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
@@ -56,7 +56,7 @@ class Symbols:
         """Return the addresses of all symbols of that name."""
         return tuple(a for a, n in zip(self.addresses, self.names, strict=True) if n == name)
 
-    def at(self, address: int) -> tuple[Symbol, int] | None:
+    def at(self, address: int) -> tuple[ImageSymbol, int] | None:
         """Return the symbol an address lies in and the offset into it; ``None`` below the first.
 
         Of several symbols at one address the first is named, as the kernel does
@@ -66,7 +66,7 @@ class Symbols:
         if index < 0:
             return None
         index = bisect.bisect_left(self.addresses, self.addresses[index])
-        found = Symbol(self.addresses[index], self.types[index], self.names[index])
+        found = ImageSymbol(self.addresses[index], self.types[index], self.names[index])
         return found, address - found.address
 
     def size(self, address: int) -> int:

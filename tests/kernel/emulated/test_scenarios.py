@@ -27,7 +27,7 @@ from lkm.errors import KernelDiedError
 from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log_reader import LogWatch
-from lkm.kernel.syscalls import Outcome
+from lkm.kernel.syscalls import SyscallOutcome
 from tests.support.kernels import kernel_files
 from tests.support.scenario_modules import ScenarioModules
 
@@ -117,7 +117,7 @@ class Replay:
         self.machine.close(loop)
 
 
-def named(outcome: Outcome) -> str:
+def named(outcome: SyscallOutcome) -> str:
     if outcome.signal:
         return f"signal {outcome.signal}"
     return errno.errorcode.get(outcome.errno, str(outcome.errno)) if outcome.errno else "0"

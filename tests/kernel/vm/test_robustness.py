@@ -19,7 +19,7 @@ from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.kernel.vm import store
 from lkm.kernel.vm.accelerator import choose_accelerator
-from lkm.operations import vm
+from lkm.operations.running import vm
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 

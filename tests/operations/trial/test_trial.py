@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lkm.operations.trial import events
-from lkm.operations.trial.observation import Entry, Registration
+from lkm.operations.trial.observation import ObservedEntry, Registration
 from lkm.operations.trial.request import Action
 from tests.support.modules import built
 from tests.support.trying import Told, attempt
@@ -98,7 +98,7 @@ def test_what_a_careless_module_leaves(where: str, tmp_path: Path) -> None:
     )
     told = attempt(source, kernel=where)
     left = told.one(events.LeftBehind)
-    assert left.entries == (Entry("/proc/careless", "directory"),)
+    assert left.entries == (ObservedEntry("/proc/careless", "directory"),)
     assert left.registrations == (Registration("character major number", "231 careless"),)
     assert told.one(events.Finished).problems == (
         "/proc/careless is still there",

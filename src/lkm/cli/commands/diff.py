@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lkm.cli.output import ProgressLine, print_json
-from lkm.operations.diff import Change, Difference, diff
+from lkm.operations.diff import Change, TreeDifference, diff
 
 _SHOWN = 10
 
@@ -35,7 +35,7 @@ def command(before: str, after: str, everything: bool, as_json: bool) -> int:
     return 1 if any(_kinds(difference).values()) else 0
 
 
-def _kinds(difference: Difference) -> dict[str, tuple[Change, ...]]:
+def _kinds(difference: TreeDifference) -> dict[str, tuple[Change, ...]]:
     return {
         "modules": difference.modules,
         "parameters": difference.parameters,
@@ -44,7 +44,7 @@ def _kinds(difference: Difference) -> dict[str, tuple[Change, ...]]:
     }
 
 
-def text(difference: Difference, shown: int | None) -> str:
+def text(difference: TreeDifference, shown: int | None) -> str:
     """Return the difference as a person reads it, at most ``shown`` changes of each kind."""
     lines = [f"{difference.before} → {difference.after}\n"]
     for kind, changes in _kinds(difference).items():

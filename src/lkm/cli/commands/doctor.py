@@ -79,7 +79,7 @@ def _explain(log: str, where: Where | None, as_json: bool) -> int:
 
 
 def _users(module: str, kernel: str, as_json: bool) -> int:
-    from lkm.operations import users  # reads all of /proc; for this option only
+    from lkm.operations.running import users  # reads all of /proc; for this option only
 
     finding = users.who_uses(module, kernel or "live")
     if as_json:

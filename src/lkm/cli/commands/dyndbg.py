@@ -8,8 +8,8 @@ from lkm.cli.findings import printable
 from lkm.cli.kernel_choice import kernel_option, opened
 from lkm.cli.output import print_json
 from lkm.errors import UsageError
-from lkm.operations import dyndbg
-from lkm.operations.dyndbg import Query, Site
+from lkm.operations.running import dyndbg
+from lkm.operations.running.dyndbg import DebugSite, Query
 
 
 @click.command("dyndbg")
@@ -65,7 +65,7 @@ def command(
     return 0 if found else 1
 
 
-def _line(site: Site) -> str:
+def _line(site: DebugSite) -> str:
     flags = site.flags or "-"
     class_name = f" class:{site.class_name}" if site.class_name else ""
     place = f"{site.file}:{site.line} [{site.module}] {site.function}"

@@ -7,8 +7,8 @@ import click
 from lkm.cli import refusal
 from lkm.cli.kernel_choice import kernel_option, opened
 from lkm.cli.output import print_json
-from lkm.operations.load_list import Loaded, configured, load_all
 from lkm.operations.resolve import indexed_root
+from lkm.operations.running.load_list import ListedLoad, configured, load_all
 from lkm.tree.root import Root
 
 
@@ -39,7 +39,7 @@ def command(root: str, dry_run: bool, where: str, as_json: bool) -> int:
     return 0 if all(loaded.ok for loaded in results) else 1
 
 
-def _print(loaded: Loaded) -> None:
+def _print(loaded: ListedLoad) -> None:
     reason = ""
     if loaded.failure:
         failure = loaded.failure

@@ -10,7 +10,7 @@ from lkm.cli.kernel_choice import kernel_option, opened
 from lkm.cli.output import print_json
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LEVELS, LogRecord
-from lkm.operations.follow import follow, select
+from lkm.operations.running.follow import follow, select
 
 _COLOURS = {0: "red", 1: "red", 2: "red", 3: "red", 4: "yellow"}
 

@@ -8,7 +8,7 @@ from lkm.cli.kernel_choice import kernel_option, opened
 from lkm.cli.output import print_json
 from lkm.errors import NotFoundError
 from lkm.kernel.kernel import Kernel
-from lkm.operations.parameters import ParameterState, parameters
+from lkm.operations.running.parameters import ParameterState, parameters
 
 
 @click.command("param")

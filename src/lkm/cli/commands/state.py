@@ -8,7 +8,7 @@ import click
 
 from lkm.cli.kernel_choice import kernel_option, opened
 from lkm.cli.output import print_json
-from lkm.operations.module_state import ModuleState, read_state
+from lkm.operations.running.module_state import ModuleState, read_state
 
 
 @click.command("state")

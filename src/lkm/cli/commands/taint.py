@@ -7,7 +7,7 @@ import click
 from lkm.cli.kernel_choice import kernel_option, opened
 from lkm.cli.output import print_json
 from lkm.errors import UsageError
-from lkm.operations import taint
+from lkm.operations.running import taint
 
 
 @click.command("taint")

@@ -17,7 +17,7 @@ from lkm.cli.output import print_json
 from lkm.errors import UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.vm.machine import VirtualMachine, virtual_machine
-from lkm.operations import vm
+from lkm.operations.running import vm
 
 
 def _machine_options(function: Callable[..., Any]) -> Callable[..., Any]:

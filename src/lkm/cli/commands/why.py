@@ -6,7 +6,7 @@ import click
 
 from lkm.cli.output import print_json
 from lkm.cli.tree_options import OpenTree, tree_options
-from lkm.operations.why import Effect, Explanation, Judged, explain
+from lkm.operations.why import Effect, Judged, NameExplanation, explain
 from lkm.tree.plan import Plan, Reason, Step, StepKind
 from lkm.tree.resolver import Resolver
 
@@ -29,7 +29,7 @@ def command(name: str, open_tree: OpenTree, as_json: bool) -> int:
     return 0 if answer.plan.targets else 1
 
 
-def _document(answer: Explanation) -> dict[str, object]:
+def _document(answer: NameExplanation) -> dict[str, object]:
     return {
         "name": answer.name,
         "meanings": answer.meanings,
@@ -40,7 +40,7 @@ def _document(answer: Explanation) -> dict[str, object]:
     }
 
 
-def text(answer: Explanation, resolver: Resolver) -> str:
+def text(answer: NameExplanation, resolver: Resolver) -> str:
     """Return the answer as a person reads it; the module directory is named once, at the top."""
     if not answer.plan.targets:
         return "".join(f"{line}\n" for line in _unknown_lines(answer, resolver))
@@ -56,7 +56,7 @@ def _below(directory: str, path: object) -> str:
     return str(path).removeprefix(f"{directory}/")
 
 
-def _unknown_lines(answer: Explanation, resolver: Resolver) -> list[str]:
+def _unknown_lines(answer: NameExplanation, resolver: Resolver) -> list[str]:
     lines = [
         f"{answer.name}: no module, alias or rule of that name",
         f"  looked in {resolver.directory}",
@@ -68,7 +68,7 @@ def _unknown_lines(answer: Explanation, resolver: Resolver) -> list[str]:
     return lines
 
 
-def _meaning_lines(answer: Explanation, directory: str) -> list[str]:
+def _meaning_lines(answer: NameExplanation, directory: str) -> list[str]:
     modules = ", ".join(dict.fromkeys(target.module for target in answer.plan.targets))
     lines = [f"{answer.name} means {modules}, in {directory}"]
     for meaning in answer.meanings:
@@ -117,7 +117,7 @@ def _reason(step: Step, directory: str) -> str:
     return f"({step.reason.value} of {step.parent}{source}{optional})"
 
 
-def _rule_lines(answer: Explanation, directory: str) -> list[str]:
+def _rule_lines(answer: NameExplanation, directory: str) -> list[str]:
     if not answer.rules:
         return []
     return ["", "Rules that name one of them:", *(f"  {_rule(j, directory)}" for j in answer.rules)]

@@ -13,7 +13,7 @@ from lkm.doctor import parameter_values as values
 from lkm.doctor.case import Case
 from lkm.doctor.causes import parameters
 from lkm.doctor.finding import Finding, Severity
-from lkm.doctor.parameter_values import Argument, Refusal
+from lkm.doctor.parameter_values import ParameterWord, Refusal
 from lkm.doctor.target import nearest
 from lkm.module.names import normalize
 
@@ -36,7 +36,7 @@ def _known(case: Case) -> Mapping[str, tuple[str, int | None]]:
 
 
 def _try(
-    case: Case, argument: Argument, known: Mapping[str, tuple[str, int | None]]
+    case: Case, argument: ParameterWord, known: Mapping[str, tuple[str, int | None]]
 ) -> Iterator[Finding]:
     name = argument.name
     source = dict(case.sources).get(normalize(name), "")
@@ -57,7 +57,7 @@ def _try(
 
 def _refused(
     case: Case,
-    argument: Argument,
+    argument: ParameterWord,
     kind: str,
     limit: int | None,
     *,

@@ -14,12 +14,12 @@ from lkm.doctor.causes import signature
 from lkm.doctor.finding import Evidence, Finding
 from lkm.errors import FormatError
 from lkm.signing import verify
-from lkm.signing.verify import Verdict, Verification
+from lkm.signing.verify import SignatureVerdict, Verification
 
 _SOFT = {
-    Verdict.UNSIGNED: "unsigned",
-    Verdict.UNKNOWN_KEY: "unavailable",
-    Verdict.UNSUPPORTED: "crypto",
+    SignatureVerdict.UNSIGNED: "unsigned",
+    SignatureVerdict.UNKNOWN_KEY: "unavailable",
+    SignatureVerdict.UNSUPPORTED: "crypto",
 }
 
 
@@ -29,24 +29,24 @@ def check(case: Case) -> Iterator[Finding]:
         return
     if case.force_vermagic or case.force_modversions:
         # A forced load changes what was signed, so the kernel takes it as unsigned.
-        found = Verification(case.path, Verdict.UNSIGNED)
+        found = Verification(case.path, SignatureVerdict.UNSIGNED)
     else:
         found = verify.verify(case.data, case.target.keyring, case.path)
-    if found.verdict is Verdict.TAMPERED:
+    if found.verdict is SignatureVerdict.TAMPERED:
         yield signature.tampered(case.module, case.path, found.signer)
-    elif found.verdict in (Verdict.MALFORMED, Verdict.OVERSIZED):
+    elif found.verdict in (SignatureVerdict.MALFORMED, SignatureVerdict.OVERSIZED):
         yield signature.broken(
             case.module,
             case.path,
             found.reason,
-            errno=EMSGSIZE if found.verdict is Verdict.OVERSIZED else EBADMSG,
+            errno=EMSGSIZE if found.verdict is SignatureVerdict.OVERSIZED else EBADMSG,
             removable=_has_readable_trailer(case),
         )
-    elif found.verdict is Verdict.WRONG_OPTIONS:
+    elif found.verdict is SignatureVerdict.WRONG_OPTIONS:
         yield signature.wrong_options(case.module, case.path, "has authattrs")
-    elif found.verdict is Verdict.UNKNOWN_KEY and not case.target.keyring.keys:
+    elif found.verdict is SignatureVerdict.UNKNOWN_KEY and not case.target.keyring.keys:
         yield signature.unchecked(case.module, found.signer)
-    elif found.verdict is not Verdict.VALID:
+    elif found.verdict is not SignatureVerdict.VALID:
         yield from _soft(case, found)
 
 

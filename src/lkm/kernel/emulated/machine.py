@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.file_formats import parse_directory, parse_status
 from lkm.kernel.emulated.hardware.processor import Limits
-from lkm.kernel.emulated.modprobe import Modprobe
+from lkm.kernel.emulated.modprobe import ModprobeTask
 from lkm.kernel.emulated.session import Session
 from lkm.kernel.emulated.start.snapshot import Snapshot
 from lkm.kernel.emulated.system_calls import Number
-from lkm.kernel.requests import Provider, Request
-from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
+from lkm.kernel.requests import ModuleRequest, Provider, RequestDesk
+from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
 
 if TYPE_CHECKING:
     from lkm.kernel.emulated.watch.code_page import Workshop
@@ -35,7 +35,7 @@ class EmulatedMachine(Syscalls):
     def __init__(self, snapshot: Snapshot, path: str) -> None:
         self.snapshot = snapshot
         self.path = path
-        self._modprobe = Modprobe()
+        self._modprobe = ModprobeTask()
         self.session = Session(snapshot, self._modprobe)
         self._workshop: Workshop | None = None
         self._interposition: Interposition | None = None
@@ -74,18 +74,23 @@ class EmulatedMachine(Syscalls):
         self.session.restored.processor.limits = limits
 
     @property
-    def requests(self) -> tuple[Request, ...]:
+    def requests(self) -> tuple[ModuleRequest, ...]:
         """The programs that the kernel executed (``/sbin/modprobe``), in order."""
-        return tuple(self._modprobe.requests)
+        return tuple(self.desk.requests)
 
     @property
     def dead(self) -> str:
         """Why the kernel will not go on; empty while it lives."""
         return self.session.dead
 
+    @property
+    def desk(self) -> RequestDesk:
+        """Where requests for modules are taken and answered, within limits."""
+        return self._modprobe.desk
+
     def answer_requests(self, provider: Provider | None) -> None:
         """Say who answers when the kernel asks for a module; ``None``: modprobe fails."""
-        self._modprobe.provider = provider
+        self.desk.provider = provider
 
     def rewind(self) -> None:
         """Go back to the state of the snapshot: nothing that was done since then has happened."""
@@ -249,19 +254,19 @@ class EmulatedMachine(Syscalls):
 
     # Modules
 
-    def init_module(self, image: bytes, parameters: str) -> Outcome:
+    def init_module(self, image: bytes, parameters: str) -> SyscallOutcome:
         """init_module(2), in a thread of its own, so that an oops costs only that thread."""
         with self.session.buffers() as arena, self.session.copied(image) as address:
             text = arena.text(parameters)
             return self.session.in_thread(Number.INIT_MODULE, address, len(image), text)
 
-    def finit_module(self, descriptor: int, parameters: str, flags: int) -> Outcome:
+    def finit_module(self, descriptor: int, parameters: str, flags: int) -> SyscallOutcome:
         """finit_module(2), in a thread of its own."""
         with self.session.buffers() as arena:
             text = arena.text(parameters)
             return self.session.in_thread(Number.FINIT_MODULE, descriptor, text, flags)
 
-    def delete_module(self, name: str, flags: int) -> Outcome:
+    def delete_module(self, name: str, flags: int) -> SyscallOutcome:
         """delete_module(2), in a thread of its own."""
         with self.session.buffers() as arena:
             return self.session.in_thread(Number.DELETE_MODULE, arena.text(name), flags)

@@ -5,8 +5,9 @@ Source: ``kernel/module/kmod.c: call_modprobe`` (``/sbin/modprobe -q -- NAME``).
 
 from __future__ import annotations
 
-from lkm.errors import LkmError
-from lkm.kernel.emulated.hardware.memory import Memory
+import os
+
+from lkm.kernel.emulated.hardware.memory import MachineMemory
 from lkm.kernel.emulated.system_calls import (
     MAP_PRIVATE_ANONYMOUS_POPULATE,
     PROT_READ_WRITE,
@@ -14,38 +15,23 @@ from lkm.kernel.emulated.system_calls import (
     Number,
 )
 from lkm.kernel.emulated.tasks import Program
-from lkm.kernel.requests import Insertion, Progress, Provider, Request
+from lkm.kernel.requests import Insertion, RequestDesk, RequestProgress
 
 
-class Modprobe:
-    """Makes the programs of the tasks that the kernel executes, and remembers the requests."""
+class ModprobeTask:
+    """Makes the programs of the tasks that the kernel executes; ``desk`` has their requests."""
 
     def __init__(self) -> None:
-        self.provider: Provider | None = None
-        self.requests: list[Request] = []
-        self.memory: Memory | None = None
+        self.desk = RequestDesk()
+        self.memory: MachineMemory | None = None
 
     def program(self, argv: list[str]) -> Program:
         """Return the program for ``argv``; anything but modprobe fails, as if it did not exist."""
-        request = Request(tuple(argv))
-        self.requests.append(request)
-        if self.provider is None or not argv or not argv[0].endswith("/modprobe"):
+        request = self.desk.take(argv)
+        if not argv or not argv[0].endswith("/modprobe"):
             return 1
-            yield Call(Number.GETPID)
-        status = 0
-        for name in request.names:
-            status |= yield from self._load(name, request)
-        return status
-
-    def _load(self, name: str, request: Request) -> Program:
-        assert self.provider is not None
-        try:
-            wanted = self.provider(name)
-        except (LkmError, OSError) as error:
-            request.error = str(error)
-            return 1
-        progress = Progress()
-        for module in wanted:
+        progress = RequestProgress()
+        for module in self.desk.answer(request):
             if progress.wants(module.target):
                 result = yield from self._insert(module)
                 request.loaded.append((module.name, result))
@@ -56,7 +42,7 @@ class Modprobe:
         """Load from memory of the task's own: it has no mapping until it makes one."""
         assert self.memory is not None
         size = len(module.image)
-        text = module.parameters.encode() + b"\0"
+        text = os.fsencode(module.parameters) + b"\0"
         room = size + len(text)
         buffer = yield Call(
             Number.MMAP, (0, room, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS_POPULATE, -1, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicorn
 from unicorn import x86_const as x86
 
-from lkm.kernel.emulated.hardware.death import Died
+from lkm.kernel.emulated.hardware.death import MachineDeath
 from lkm.kernel.emulated.hardware.layout import LOG_LINE, LOG_REWIND
 from lkm.kernel.emulated.hardware.memory import MASK
 from lkm.kernel.emulated.hardware.processor import Processor
@@ -27,7 +27,7 @@ def log(processor: Processor, stack: int) -> tuple[str, ...]:
     """
     try:
         return tuple(_lines(processor, stack))
-    except (unicorn.UcError, Died):
+    except (unicorn.UcError, MachineDeath):
         return ()
 
 
@@ -37,7 +37,7 @@ def symbol(processor: Processor, stack: int, address: int) -> str:
     try:
         _call(processor, base, processor.layout.symbols["sprint_symbol"], base, address)
         return processor.memory.string(base).decode("utf-8", "replace")
-    except (unicorn.UcError, Died):
+    except (unicorn.UcError, MachineDeath):
         return hex(address)
 
 
@@ -66,5 +66,5 @@ def _call(processor: Processor, stack: int, function: int, *arguments: int) -> i
         write(name, value & MASK)
     processor.uc.emu_start(function, 0)
     if processor.register(x86.UC_X86_REG_RIP) != stop + 1:
-        raise Died("the log cannot be read")
+        raise MachineDeath("the log cannot be read")
     return processor.register(x86.UC_X86_REG_RAX)

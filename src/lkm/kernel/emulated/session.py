@@ -13,14 +13,14 @@ from lkm.errors import KernelDiedError
 from lkm.kernel.emulated import postmortem
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.arena import Arena
-from lkm.kernel.emulated.hardware.death import Died, Restarted
-from lkm.kernel.emulated.modprobe import Modprobe
+from lkm.kernel.emulated.hardware.death import MachineDeath, Restarted
+from lkm.kernel.emulated.modprobe import ModprobeTask
 from lkm.kernel.emulated.start.restored import Restored
 from lkm.kernel.emulated.start.snapshot import Snapshot
 from lkm.kernel.emulated.system_calls import Call, Number
 from lkm.kernel.emulated.tasks import Program
 from lkm.kernel.log import parse_text
-from lkm.kernel.syscalls import Outcome
+from lkm.kernel.syscalls import SyscallOutcome
 
 _LARGE = 2 << 20
 _SIGNAL_MASK = 0x7F
@@ -37,7 +37,7 @@ class Session:
     before the wait for it is given up.
     """
 
-    def __init__(self, snapshot: Snapshot, modprobe: Modprobe) -> None:
+    def __init__(self, snapshot: Snapshot, modprobe: ModprobeTask) -> None:
         self.restored = Restored(snapshot, modprobe)
         self.module_timeout = 30.0
         self.death: KernelDiedError | None = None
@@ -74,7 +74,7 @@ class Session:
             lambda: self.restored.tasks.call_kernel(function, *arguments),
         )
 
-    def in_thread(self, number: Number, *arguments: int) -> Outcome:
+    def in_thread(self, number: Number, *arguments: int) -> SyscallOutcome:
         """Make a system call in a thread of PID 1 and wait for the thread's end."""
         results: list[int] = []
 
@@ -87,10 +87,10 @@ class Session:
         status = self._wait(number.name.lower(), pid)
         if status & _SIGNAL_MASK:
             self.restored.tasks.forget(pid)
-            return Outcome(signal=status & _SIGNAL_MASK)
+            return SyscallOutcome(signal=status & _SIGNAL_MASK)
         if not results:
             raise KernelDiedError(number.name.lower(), "its task ended without coming back from it")
-        return Outcome(errno=-results[0]) if results[0] < 0 else Outcome(results[0])
+        return SyscallOutcome(errno=-results[0]) if results[0] < 0 else SyscallOutcome(results[0])
 
     @contextlib.contextmanager
     def copied(self, data: bytes) -> Iterator[int]:
@@ -150,11 +150,11 @@ class Session:
             raise KernelDiedError(operation, self.dead, log=self.death.log, hint=_HINT)
         try:
             return action()
-        except Died as death:
+        except MachineDeath as death:
             self.death = self._autopsy(operation, death)
             raise self.death from death
 
-    def _autopsy(self, operation: str, death: Died) -> KernelDiedError:
+    def _autopsy(self, operation: str, death: MachineDeath) -> KernelDiedError:
         processor, stack = self.restored.processor, self.restored.tasks.main.registers
         place = postmortem.symbol(processor, stack, processor.place)
         lines = postmortem.log(processor, stack)

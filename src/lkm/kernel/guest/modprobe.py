@@ -23,7 +23,7 @@ from typing import Any
 from lkm.kernel.guest import wire
 from lkm.kernel.guest.interface import MODPROBE_ADDRESS, MODPROBE_PROGRAM, REQUEST, RESULTS
 from lkm.kernel.live import LiveSyscalls
-from lkm.kernel.requests import Progress
+from lkm.kernel.requests import RequestProgress
 
 _KERNEL_SETTING = "/proc/sys/kernel/modprobe"
 _REAL = "/sbin/modprobe"
@@ -75,7 +75,7 @@ class _Answerer:
             return os.spawnv(os.P_WAIT, _REAL, [_REAL, *argv[1:]]) & 0xFF
         number, modules = self._ask(argv)
         results: list[tuple[str, int]] = []
-        progress = Progress()
+        progress = RequestProgress()
         for name, image, parameters, target, required in modules:
             if progress.wants(target):
                 outcome = self._syscalls.init_module(image, parameters)

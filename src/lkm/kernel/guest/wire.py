@@ -41,21 +41,56 @@ def _mapped(value: Any, place: Callable[[Any], Any]) -> Any:
     return value
 
 
-def receive(read_exactly: Callable[[int], bytes]) -> Any:
-    """Read one message; ``read_exactly(n)`` returns n bytes or raises; FormatError if none."""
+def receive(
+    read_exactly: Callable[[int], bytes],
+    *,
+    path: str = "the channel",
+    most_text: int = LARGEST,
+    most_bytes: int = LARGEST,
+) -> Any:
+    """Read one message; ``read_exactly(n)`` returns n bytes or raises.
+
+    Raises FormatError, which names ``path``, for a message that is none, or whose text or block
+    has more bytes than ``most_text`` and ``most_bytes``. The pieces follow each other in the block,
+    as ``encode`` writes them: what comes out is never larger than what came in.
+    """
     text_size, block_size = HEADER.unpack(read_exactly(HEADER.size))
-    if text_size > LARGEST or block_size > LARGEST:
-        raise FormatError("a message length", f"{text_size} and {block_size}", path="the channel")
+    if text_size > most_text or block_size > most_bytes:
+        expected = f"a message of at most {most_text} and {most_bytes} bytes"
+        raise FormatError(expected, f"{text_size} and {block_size}", path=path)
     text = read_exactly(text_size)
-    block = read_exactly(block_size)
+    pieces = _Pieces(read_exactly(block_size))
     try:
-        return json.loads(text, object_hook=lambda item: _placed(item, block))
+        value = json.loads(text, object_hook=pieces.placed, parse_constant=_refused)
     except (ValueError, TypeError, RecursionError) as error:
-        raise FormatError("JSON", repr(text[:40]), path="the channel") from error
+        raise FormatError("JSON", repr(text[:40]), path=path) from error
+    if pieces.rest:
+        raise FormatError("a block that is used", f"{pieces.rest} bytes more", path=path)
+    return value
 
 
-def _placed(item: dict[str, Any], block: bytes) -> Any:
-    if item.keys() != {"bytes"}:
-        return item
-    offset, length = item["bytes"]
-    return block[offset : offset + length]
+class _Pieces:
+    """The block of a message, handed out from its beginning to its end."""
+
+    def __init__(self, block: bytes) -> None:
+        self._block = block
+        self._taken = 0
+
+    @property
+    def rest(self) -> int:
+        return len(self._block) - self._taken
+
+    def placed(self, item: dict[str, Any]) -> Any:
+        if item.keys() != {"bytes"}:
+            return item
+        offset, length = item["bytes"]
+        if type(offset) is not int or type(length) is not int:
+            raise TypeError
+        if offset != self._taken or not 0 <= length <= self.rest:
+            raise ValueError("a piece that is not the next of the block")
+        self._taken += length
+        return self._block[offset : self._taken]
+
+
+def _refused(word: str) -> Any:
+    raise ValueError(word)

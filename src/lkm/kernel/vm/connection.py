@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from lkm.errors import FormatError, KernelDiedError, LkmError, ToolError
+from lkm.errors import FormatError, KernelDiedError, LkmError
 from lkm.kernel.guest import wire
-from lkm.kernel.vm.modprobe import Modprobe
+from lkm.kernel.vm import replies
+from lkm.kernel.vm.modprobe import HostModprobe
 from lkm.kernel.vm.process import QemuProcess
 
 REQUEST_LIMIT = 60.0
 """Seconds that a request may take, unless told otherwise."""
 
 _LAST_LINES = 200  # an oops with its registers and trace has about 80
+_LAST_TEXT = 1 << 20
 _WORDS_SECONDS = 2.0
+_PIECE = 1 << 20
 
 
 class Connection:
-    """Requests to the agent of one QEMU process; the first failure ends the machine."""
+    """Requests to the agent of one QEMU process; the first failure ends the machine.
 
-    def __init__(self, process: QemuProcess) -> None:
+    ``guest`` is what the machine is called in messages. ``deadline``, by the monotonic clock, is
+    when all requests together must have been answered (``None``: each has its own limit).
+    """
+
+    def __init__(self, process: QemuProcess, guest: str = "the guest") -> None:
         self.process = process
-        self.modprobe = Modprobe(process.modprobe)
+        self.guest = guest
+        self.deadline: float | None = None
+        self.modprobe = HostModprobe(process.modprobe, guest)
         self._last_words: KernelDiedError | None = None
 
     def request(
@@ -35,48 +43,72 @@ class Connection:
         """Have the agent make one call and return its value.
 
         Raises OSError with the guest's errno, KernelDiedError when the guest panicked, went away
-        or did not answer within ``limit`` seconds.
+        or did not answer within ``limit`` seconds, FormatError when it answered with what is no
+        answer: that is the end of the machine too.
         """
         if self._last_words is not None:
             raise self._last_words
         deadline = time.monotonic() + (limit or REQUEST_LIMIT)
+        if self.deadline is not None:
+            deadline = min(deadline, self.deadline)
         try:
             self._send(wire.encode([call, arguments, keywords]), deadline)
-            answer = wire.receive(lambda count: self._read_exactly(count, deadline))
-            self.modprobe.answer_waiting()
+            answer = replies.receive(lambda count: self._read_exactly(count, deadline), self.guest)
+            self.modprobe.answer_waiting(deadline)
         except TimeoutError:
-            raise self._died(call, "the kernel does not answer", hung=True) from None
-        except (OSError, FormatError) as error:
-            raise self._died(call, self._reason(error)) from None
-        return value_of(call, answer)
+            raise self._died(call, self._overdue(), hung=True) from None
+        except FormatError as error:
+            raise self._broken(call, error) from None
+        except OSError:
+            raise self._died(call, self._reason()) from None
+        try:
+            return self.value_of(call, answer)
+        except FormatError as error:
+            raise self._broken(call, error) from None
+
+    def value_of(self, call: str, answer: Any) -> Any:
+        """See :func:`lkm.kernel.vm.replies.value_of`."""
+        return replies.value_of(call, answer, self.guest)
 
     def _send(self, data: bytes, deadline: float) -> None:
-        self.process.agent.settimeout(max(deadline - time.monotonic(), 0.001))
-        self.process.agent.sendall(data)
+        agent = self.process.agent
+        for start in range(0, len(data), _PIECE):
+            agent.settimeout(max(deadline - time.monotonic(), 0.001))
+            agent.sendall(data[start : start + _PIECE])
+            self.process.console.drain()
 
     def _read_exactly(self, count: int, deadline: float) -> bytes:
         data = bytearray()
+        agent = self.process.agent
         while len(data) < count:
-            self.modprobe.wait_for(self.process.agent, max(deadline - time.monotonic(), 0.001))
-            piece = self.process.agent.recv(min(count - len(data), 1 << 20))
+            self.modprobe.wait_for(agent, deadline, self.process.console)
+            piece = agent.recv(min(count - len(data), _PIECE))
             if not piece:
                 raise ConnectionResetError
             data += piece
         return bytes(data)
 
-    def _reason(self, error: Exception) -> str:
-        if isinstance(error, FormatError):
-            return f"the channel to the guest is broken: {error}"
+    def _overdue(self) -> str:
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return "the time limit is over, and the kernel has not answered"
+        return "the kernel does not answer"
+
+    def _reason(self) -> str:
         self.process.wait(_WORDS_SECONDS)
-        if "Kernel panic" in self.process.console():
+        if "Kernel panic" in self.process.console.text():
             return "the kernel panicked"
         messages = self.process.messages().strip()
         return f"the virtual machine ended: {messages}" if messages else "the machine went down"
 
+    def _broken(self, call: str, error: FormatError) -> FormatError:
+        """End the machine: what it says next would be taken for the answer to something else."""
+        self._died(call, f"an answer of it was none: {error}")
+        return error
+
     def _died(self, call: str, reason: str, *, hung: bool = False) -> KernelDiedError:
         if hung:
             self._provoke_trace()
-        lines = last_lines(self.process.console())
+        lines = last_lines(self.process.console.text())
         self._last_words = KernelDiedError(call, reason, log=lines)
         self.process.end()
         return self._last_words
@@ -97,19 +129,7 @@ class Connection:
         self.process.end()
 
 
-def value_of(call: str, answer: Any) -> Any:
-    """Return what an answer of the agent carries, or raise what it tells of."""
-    if not isinstance(answer, dict):
-        raise FormatError("an answer", repr(answer)[:40], path="the channel")
-    if "value" in answer:
-        return answer["value"]
-    if "failure" in answer:
-        raise ToolError(f"the guest's agent failed in {call}", output=str(answer["failure"]))
-    number = int(answer.get("errno", 0))
-    raise OSError(number, os.strerror(number), answer.get("file") or None)
-
-
 def last_lines(console: str) -> Sequence[str]:
     """Return the end of a console, without control characters and firmware's noise."""
-    lines = [line.rstrip().replace("\t", "    ") for line in console.split("\n")]
+    lines = [line.rstrip().replace("\t", "    ") for line in console[-_LAST_TEXT:].split("\n")]
     return [line for line in lines if line.isprintable() and line][-_LAST_LINES:]

@@ -101,12 +101,12 @@ def initramfs(modules: Path | None) -> bytes:
     return cpio.archive(entries)
 
 
-def _init() -> cpio.Entry:
+def _init() -> cpio.CpioEntry:
     text = _INIT.format(interpreter=interpreter(), package=GUEST_PACKAGE)
     return cpio.regular("init", text.encode(), 0o755)
 
 
-def _module_files(paths: Iterable[Path]) -> Iterator[cpio.Entry]:
+def _module_files(paths: Iterable[Path]) -> Iterator[cpio.CpioEntry]:
     names = []
     for path in paths:
         image = ModuleImage.open(path)
@@ -140,7 +140,7 @@ def module_closure(modules: Path, wanted: Iterable[str]) -> list[Path]:
     return list(ordered.values())
 
 
-def _interpreter_files() -> Iterator[cpio.Entry]:
+def _interpreter_files() -> Iterator[cpio.CpioEntry]:
     paths = imported_files(_AGENT_MODULES)
     programs = [interpreter(), *(path for path in paths if path.endswith(".so"))]
     yield from (_copy(path, path) for path in sorted({*programs, *libraries(programs)}))
@@ -152,7 +152,7 @@ def _interpreter_files() -> Iterator[cpio.Entry]:
         yield _copy("/etc/ld.so.cache", "/etc/ld.so.cache")
 
 
-def _copy(path: str, guest_path: str) -> cpio.Entry:
+def _copy(path: str, guest_path: str) -> cpio.CpioEntry:
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lkm.errors import NotFoundError, UnsupportedError
+from lkm.errors import FormatError, NotFoundError, UnsupportedError
 from lkm.kernel.providers import from_tree
-from lkm.kernel.requests import Provider, Request
-from lkm.kernel.syscalls import FileStatus, Outcome, Syscalls
+from lkm.kernel.requests import ModuleRequest, Provider, RequestDesk
+from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
 from lkm.kernel.vm import guest, snapshot
-from lkm.kernel.vm.connection import Connection, value_of
+from lkm.kernel.vm.connection import Connection
 from lkm.kernel.vm.profile import Profile
+from lkm.kernel.vm.replies import same_length
 from lkm.kernel.vm.snapshot import Progress
 from lkm.kernels.known import KnownKernel
 
 _POLL_SECONDS = 0.05
 _FILES_AT_ONCE = 64
+_MOST_OUTPUT = 64 << 20
 _LOAD_LIMIT = 180.0  # raid6_pq measures its algorithms for seconds, longer on a busy host
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishedProgram:
     """A program that ran in the guest: exit status (128 + N for signal N) and what it printed."""
 
     status: int
@@ -75,17 +78,22 @@ class VirtualMachine(Syscalls):
         return False
 
     @property
-    def requests(self) -> tuple[Request, ...]:
+    def requests(self) -> tuple[ModuleRequest, ...]:
         """What the kernel asked modprobe for, in order."""
-        return tuple(self.connection.modprobe.requests)
+        return tuple(self.desk.requests)
+
+    @property
+    def desk(self) -> RequestDesk:
+        """Where requests for modules are taken and answered, within limits."""
+        return self.connection.modprobe.desk
 
     def answer_requests(self, provider: Provider | None) -> None:
         """Say who answers when the kernel asks for a module; ``None``: modprobe fails."""
-        self.connection.modprobe.provider = provider
+        self.desk.provider = provider
 
     def console(self) -> str:
         """What the guest wrote to its serial console."""
-        return self.connection.process.console()
+        return self.connection.process.console.text()
 
     # Files of the guest
 
@@ -130,17 +138,26 @@ class VirtualMachine(Syscalls):
 
     def run(
         self, *command: str, stdin: bytes = b"", directory: str = "/", limit: float = 600.0
-    ) -> Finished:
-        """Run a program that is in the guest and wait for it to end."""
+    ) -> FinishedProgram:
+        """Run a program that is in the guest and wait for it to end, ``limit`` seconds at most.
+
+        Raises FormatError when it prints more than 64 MiB.
+        """
         handle = self.spawn(*command, directory=directory)
         output: tuple[list[bytes], list[bytes]] = ([], [])
         data: bytes | None = stdin
+        deadline, size = time.monotonic() + limit, 0
         while True:
-            stdout, stderr, status = self.exchange(handle, data, limit=limit)
+            left = max(deadline - time.monotonic(), 0.001)
+            stdout, stderr, status = self.exchange(handle, data, limit=left)
             output[0].append(stdout)
             output[1].append(stderr)
+            size += len(stdout) + len(stderr)
+            if size > _MOST_OUTPUT:
+                expected = f"at most {_MOST_OUTPUT} bytes of output from {command[0]}"
+                raise FormatError(expected, f"{size} and more", path=self.name)
             if status is not None:
-                return Finished(status, b"".join(output[0]), b"".join(output[1]))
+                return FinishedProgram(status, b"".join(output[0]), b"".join(output[1]))
             data = None
 
     def spawn(
@@ -212,10 +229,11 @@ class VirtualMachine(Syscalls):
     def for_each(self, call: str, paths: Sequence[str]) -> list[Any]:
         """Make one call for many paths, in the guest."""
         answers = self.connection.request("for_each", call, list(paths))
+        same_length(answers, paths, self.name)
         results: list[Any] = []
         for answer in answers:
             try:
-                value = value_of(call, answer)
+                value = self.connection.value_of(call, answer)
                 results.append(_status(value) if call == "stat" else value)
             except OSError as error:
                 results.append(error)
@@ -258,15 +276,15 @@ class VirtualMachine(Syscalls):
         data: bytes = self.connection.request("syslog", action, size)
         return data
 
-    def init_module(self, image: bytes, parameters: str) -> Outcome:
+    def init_module(self, image: bytes, parameters: str) -> SyscallOutcome:
         """init_module(2), in a child of the agent."""
         return self._outcome("init_module", image, parameters)
 
-    def finit_module(self, descriptor: int, parameters: str, flags: int) -> Outcome:
+    def finit_module(self, descriptor: int, parameters: str, flags: int) -> SyscallOutcome:
         """finit_module(2), in a child of the agent."""
         return self._outcome("finit_module", descriptor, parameters, flags)
 
-    def delete_module(self, name: str, flags: int) -> Outcome:
+    def delete_module(self, name: str, flags: int) -> SyscallOutcome:
         """delete_module(2), in a child of the agent."""
         return self._outcome("delete_module", name, flags)
 
@@ -274,8 +292,8 @@ class VirtualMachine(Syscalls):
         """End the machine."""
         self.connection.close()
 
-    def _outcome(self, call: str, *arguments: Any) -> Outcome:
-        return Outcome(*self.connection.request(call, *arguments, limit=_LOAD_LIMIT))
+    def _outcome(self, call: str, *arguments: Any) -> SyscallOutcome:
+        return SyscallOutcome(*self.connection.request(call, *arguments, limit=_LOAD_LIMIT))
 
 
 def _status(value: Sequence[Any]) -> FileStatus:

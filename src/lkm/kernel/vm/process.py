@@ -1,8 +1,8 @@
 """One QEMU process: its life, its channel, its console. It leaves no file anywhere.
 
-Sockets are pairs, the console and QEMU's own messages go to memory files; all are handed over as
-open descriptors. QEMU gets SIGKILL from the kernel when the thread that started it ends, however
-that happens (prctl(2), PR_SET_PDEATHSIG).
+The channels and the console are pairs of sockets, QEMU's own messages go to a memory file; all are
+handed over as open descriptors. QEMU gets SIGKILL from the kernel when the thread that started it
+ends, however that happens (prctl(2), PR_SET_PDEATHSIG).
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ import weakref
 from collections.abc import Callable, Sequence
 
 from lkm.errors import ToolError
+from lkm.kernel.vm.output import Output
 from lkm.kernel.vm.profile import find_qemu
 from lkm.kernel.vm.qmp import QmpClient
 
 _PR_SET_PDEATHSIG = 1
+_MOST_MESSAGES = 1 << 16
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class QemuProcess:
-    """A started QEMU; ``end`` kills it. ``arguments`` are all but the channels'.
+    """A started QEMU; ``end`` kills it. ``arguments`` are all but the channels';
+    ``console`` is what the guest writes to its serial port.
 
     ``descriptors`` are more open files that it shall inherit, under the numbers they have here.
     """
@@ -33,20 +36,21 @@ class QemuProcess:
         self.agent, agent_end = socket.socketpair()
         self.modprobe, modprobe_end = socket.socketpair()
         self._control, control_end = socket.socketpair()
-        self._console = os.memfd_create("lkm-console")
+        console, console_end = socket.socketpair()
+        self.console = Output(console)
         self._messages = os.memfd_create("lkm-qemu")
         self.command = [
             find_qemu(),
             *arguments,
-            *("-chardev", f"file,id=console,path=/proc/self/fd/{self._console},append=on"),
+            *("-chardev", f"socket,id=console,fd={console_end.fileno()}"),
             *("-serial", "chardev:console"),
             *("-chardev", f"socket,id=agent,fd={agent_end.fileno()}"),
             *("-chardev", f"socket,id=modprobe,fd={modprobe_end.fileno()}"),
             *("-chardev", f"socket,id=control,fd={control_end.fileno()}"),
             *("-mon", "chardev=control,mode=control"),
         ]
-        ends = (agent_end, modprobe_end, control_end)
-        passed = (*(end.fileno() for end in ends), self._console, *descriptors)
+        ends = (agent_end, modprobe_end, control_end, console_end)
+        passed = (*(end.fileno() for end in ends), *descriptors)
         try:
             self._process = subprocess.Popen(
                 self.command,
@@ -90,25 +94,21 @@ class QemuProcess:
             return False
         return True
 
-    def console(self) -> str:
-        """What the guest wrote to its serial console."""
-        return _content(self._console).replace("\r\n", "\n")
-
     def messages(self) -> str:
-        """What QEMU itself had to say."""
-        return _content(self._messages)
+        """What QEMU itself had to say last."""
+        return _end_of(self._messages)
 
     def end(self) -> None:
         """Kill it and close all that belongs to it; twice does no harm."""
         if not self._finalizer.alive:
             return
         self._finalizer()
+        self.console.close()
         if self._qmp is not None:
             self._qmp.close()
         self._control.close()
         self.agent.close()
         self.modprobe.close()
-        os.close(self._console)
         os.close(self._messages)
 
 
@@ -126,6 +126,7 @@ def _die_with_parent(parent: int) -> Callable[[], None]:
     return prepare
 
 
-def _content(descriptor: int) -> str:
+def _end_of(descriptor: int) -> str:
     size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, size, 0).decode("utf-8", "replace")
+    start = max(size - _MOST_MESSAGES, 0)
+    return os.pread(descriptor, size - start, start).decode("utf-8", "replace")

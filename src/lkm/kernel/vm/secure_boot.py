@@ -28,7 +28,7 @@ _POLL_SECONDS = 0.1
 _ESCAPE = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
 
 
-class Screen(Protocol):
+class ConsoleScreen(Protocol):
     """A firmware screen: a text that is on it, and the keys that lead on, each a chord."""
 
     @property
@@ -42,7 +42,7 @@ class Screen(Protocol):
         ...
 
 
-AnyScreen = TypeVar("AnyScreen", bound=Screen)
+AnyScreen = TypeVar("AnyScreen", bound=ConsoleScreen)
 
 
 def profile_of(kernel: KnownKernel, variables: bytes | None = None) -> Profile:
@@ -71,7 +71,7 @@ def boot_machine(profile: Profile, variables: int) -> VirtualMachine:
     """Boot a machine whose variable store is the open file ``variables``, which it may change."""
     process, media = _start(profile, variables)
     with media:
-        connection = Connection(process)
+        connection = Connection(process, f"vm:{profile.release}")
         connection.request("ping", limit=snapshot.BOOT_LIMIT)
         return VirtualMachine(profile, connection)
 
@@ -113,7 +113,7 @@ def _wait_for(process: QemuProcess, text: str, seen: int) -> int:
     """Wait until ``text`` is on the console after its first ``seen`` characters; return its end."""
     deadline = time.monotonic() + _SCREEN_LIMIT
     while time.monotonic() < deadline and not process.has_ended():
-        console = _ESCAPE.sub("", process.console())
+        console = _ESCAPE.sub("", process.console.text())
         place = console.find(text, seen)
         if place >= 0:
             time.sleep(_KEY_GAP * 2)
@@ -123,7 +123,7 @@ def _wait_for(process: QemuProcess, text: str, seen: int) -> int:
 
 
 def _lost(process: QemuProcess, what: str) -> KernelDiedError:
-    console = _ESCAPE.sub("\n", process.console())
+    console = _ESCAPE.sub("\n", process.console.text())
     return KernelDiedError(
         "booting through MokManager", f"{what} did not come", log=last_lines(console)
     )

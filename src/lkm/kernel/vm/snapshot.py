@@ -83,7 +83,7 @@ def _restore(profile: Profile, accelerator: str, entry: store.OpenSnapshot) -> C
         with _ended_on_error(process):
             process.qmp.execute("migrate-set-capabilities", capabilities=_CAPABILITIES)
             process.qmp.execute("migrate-incoming", uri=f"fd:{entry.state}")
-            connection = Connection(process)
+            connection = Connection(process, f"vm:{profile.release}")
             connection.request("ping", limit=_RESTORE_LIMIT)
             return connection
     finally:
@@ -123,7 +123,7 @@ def _boot(profile: Profile, accelerator: str, ram: int) -> QemuProcess:
         process = launch(profile, accelerator, ram, media)
         with _ended_on_error(process):
             limit = BOOT_LIMIT if accelerator == TCG else _KVM_BOOT_LIMIT
-            Connection(process).request("ping", limit=limit)
+            Connection(process, f"vm:{profile.release}").request("ping", limit=limit)
     return process
 
 

@@ -19,7 +19,7 @@ _ENTRY = re.compile(r"deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s*([^#]*)")
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class AptSource:
     """One suite of one mirror; ``trust`` are the fields that say whose signature it needs."""
 
     uri: str
@@ -28,7 +28,7 @@ class Source:
     trust: tuple[tuple[str, str], ...]
 
 
-def of_suite(suite: str) -> tuple[Source, ...]:
+def of_suite(suite: str) -> tuple[AptSource, ...]:
     """Return the distribution's own entries among the system's, turned to ``suite``.
 
     With ``bullseye``, ``bookworm`` becomes ``bullseye`` and ``bookworm-security``
@@ -48,7 +48,7 @@ def of_suite(suite: str) -> tuple[Source, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def system() -> Iterator[Source]:
+def system() -> Iterator[AptSource]:
     """Yield the entries for binary packages that the system's apt reads."""
     command = ["apt-config", "shell", "L", "Dir::Etc::sourcelist/f", "P", "Dir::Etc::sourceparts/d"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -60,7 +60,7 @@ def system() -> Iterator[Source]:
         yield from _deb822(path.read_text(encoding="utf-8", errors="replace"))
 
 
-def text(sources: tuple[Source, ...]) -> str:
+def text(sources: tuple[AptSource, ...]) -> str:
     """Return ``sources`` as a file ``*.sources``."""
     return "\n".join(
         f"Types: deb\nURIs: {source.uri}\nSuites: {source.suite}\n"
@@ -81,7 +81,7 @@ def keyring_package() -> str:
     return found[0] if found else f"{name} keyring package"
 
 
-def _one_line(content: str) -> Iterator[Source]:
+def _one_line(content: str) -> Iterator[AptSource]:
     for line in content.splitlines():
         entry = _ENTRY.match(line.strip())
         if entry is None or entry[2].startswith("cdrom:"):
@@ -92,10 +92,10 @@ def _one_line(content: str) -> Iterator[Source]:
             for name, field in (("signed-by", "Signed-By"), ("trusted", "Trusted"))
             if name in settings
         )
-        yield Source(entry[2].rstrip("/"), entry[3], " ".join(entry[4].split()), trust)
+        yield AptSource(entry[2].rstrip("/"), entry[3], " ".join(entry[4].split()), trust)
 
 
-def _deb822(content: str) -> Iterator[Source]:
+def _deb822(content: str) -> Iterator[AptSource]:
     kept = "\n".join(line for line in content.splitlines() if not line.startswith("#"))
     for stanza in re.split(r"\n\s*\n", kept):
         fields = {
@@ -106,7 +106,7 @@ def _deb822(content: str) -> Iterator[Source]:
             yield from _stanza(fields)
 
 
-def _stanza(fields: Mapping[str, str]) -> Iterator[Source]:
+def _stanza(fields: Mapping[str, str]) -> Iterator[AptSource]:
     trust = tuple(
         (name, fields[name.lower()]) for name in ("Signed-By", "Trusted") if name.lower() in fields
     )
@@ -114,7 +114,7 @@ def _stanza(fields: Mapping[str, str]) -> Iterator[Source]:
     for uri in fields.get("uris", "").split():
         for suite in fields.get("suites", "").split():
             if not uri.startswith("cdrom:"):
-                yield Source(uri.rstrip("/"), suite, components, trust)
+                yield AptSource(uri.rstrip("/"), suite, components, trust)
 
 
 def _os_release() -> dict[str, str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from lkm import files
 from lkm.errors import NotFoundError, ToolError, UsageError
 from lkm.kernels.distributions import apt_sources
-from lkm.kernels.distributions.apt_sources import Source
+from lkm.kernels.distributions.apt_sources import AptSource
 
 _LISTS_LAST = 24 * 3600  # seconds
 _NO_RELEASE = re.compile(r"The repository '(\S+) (\S+) Release' (?:does not have|no longer has)")
@@ -67,7 +67,9 @@ def _options(architecture: str, state: Path, suite: str | None) -> list[str]:
     return [word for name, value in chosen.items() for word in ("-o", f"{name}={value}")]
 
 
-def _update(chosen: list[str], state: Path, suite: str | None, sources: tuple[Source, ...]) -> None:
+def _update(
+    chosen: list[str], state: Path, suite: str | None, sources: tuple[AptSource, ...]
+) -> None:
     for name in ("lists/partial", "archives/partial", "sources"):
         (state / name).mkdir(parents=True, exist_ok=True)
     while True:
@@ -91,7 +93,7 @@ def _update(chosen: list[str], state: Path, suite: str | None, sources: tuple[So
         sources = left
 
 
-def _no_suite(suite: str | None, sources: tuple[Source, ...]) -> NotFoundError:
+def _no_suite(suite: str | None, sources: tuple[AptSource, ...]) -> NotFoundError:
     mirrors = sorted({source.uri for source in sources if source.suite == suite})
     return NotFoundError(
         f"no suite {suite!r} on {', '.join(mirrors)}",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lkm.kernel.log import LogRecord
-from lkm.operations.trial.observation import Entry, Registration
+from lkm.operations.trial.observation import ObservedEntry, Registration
 from lkm.operations.trial.source_lines import Place
 
 
@@ -159,7 +159,7 @@ class Tainted:
 class Appeared:
     """What the load made: paths of /sys, /proc, /dev, and registrations."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
 
 
@@ -185,7 +185,7 @@ class Unloaded:
 class LeftBehind:
     """What the module should have taken with it; nothing, if it did."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
 
 
@@ -260,7 +260,7 @@ class FailureTried:
     error: str
     crash: Crashed | None
     leaks: tuple[Leaked, ...]
-    left: tuple[Entry, ...]
+    left: tuple[ObservedEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)

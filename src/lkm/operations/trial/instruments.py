@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lkm.kernel.emulated.machine import EmulatedMachine
-from lkm.kernel.emulated.watch.findings import Allocation, Argument, MemoryFault, TracedCall
+from lkm.kernel.emulated.watch.findings import Allocation, CallArgument, MemoryFault, TracedCall
 from lkm.kernel.emulated.watch.interposition import Interposition
 from lkm.kernel.kernel import Kernel
 from lkm.module.image import ModuleImage
@@ -104,7 +104,7 @@ class Instruments:
         )
 
 
-def _argument(argument: Argument) -> str:
+def _argument(argument: CallArgument) -> str:
     if argument.text is not None:
         return f'{argument.name}="{_escaped(argument.text)}"'
     return f"{argument.name}={_value(argument.value, argument.type)}"

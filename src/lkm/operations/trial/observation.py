@@ -24,7 +24,7 @@ _DIRECTORIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ObservedEntry:
     """A path of the kernel's own file systems; ``kind`` in words (``character device 10:124``)."""
 
     path: str
@@ -61,7 +61,7 @@ def _paths(kernel: Kernel) -> Iterator[str]:
 
 def new_entries(
     kernel: Kernel, before: Observation, after: Observation, events: Iterable[Uevent]
-) -> tuple[Entry, ...]:
+) -> tuple[ObservedEntry, ...]:
     """Return the paths that came between two observations, sorted, those that still are there."""
     announced = {}
     for event in events:
@@ -73,7 +73,7 @@ def new_entries(
     return tuple(entry for entry in found if entry is not None)
 
 
-def _entry(kernel: Kernel, path: str, event: Uevent | None) -> Entry | None:
+def _entry(kernel: Kernel, path: str, event: Uevent | None) -> ObservedEntry | None:
     try:
         status = kernel.stat(path, follow=False)
     except KernelDiedError:
@@ -82,12 +82,12 @@ def _entry(kernel: Kernel, path: str, event: Uevent | None) -> Entry | None:
         return None
     major, minor = status.rdev
     if stat.S_ISCHR(status.mode):
-        return Entry(path, f"character device {major}:{minor}")
+        return ObservedEntry(path, f"character device {major}:{minor}")
     if stat.S_ISBLK(status.mode):
-        return Entry(path, f"block device {major}:{minor}")
+        return ObservedEntry(path, f"block device {major}:{minor}")
     if event is not None and event.get("SUBSYSTEM"):
-        return Entry(path, event.get("SUBSYSTEM"))
-    return Entry(path, "directory" if status.is_directory else "")
+        return ObservedEntry(path, event.get("SUBSYSTEM"))
+    return ObservedEntry(path, "directory" if status.is_directory else "")
 
 
 def _registrations(kernel: Kernel) -> Iterator[Registration]:

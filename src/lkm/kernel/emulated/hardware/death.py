@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Died(Exception):
+class MachineDeath(Exception):
     """The kernel will not go on: it restarted, hung, or met a limit of the emulator."""
 
     def __init__(self, reason: str) -> None:
@@ -11,11 +11,11 @@ class Died(Exception):
         self.reason = reason
 
 
-class Restarted(Died):
+class Restarted(MachineDeath):
     """The kernel called emergency_restart, as it does after a panic."""
 
 
-class NotMapped(Died):
+class NotMapped(MachineDeath):
     """A virtual address that no page table maps; where it had to be, the kernel is broken."""
 
     def __init__(self, address: int) -> None:
@@ -23,7 +23,7 @@ class NotMapped(Died):
         self.address = address
 
 
-class TripleFault(Died):
+class TripleFault(MachineDeath):
     """The double-fault handler itself cannot be reached: a real machine resets."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from unicorn import x86_const as x86
 
 from lkm.kernel.emulated.hardware.death import NotMapped, TripleFault
 from lkm.kernel.emulated.hardware.engine_context import Context
-from lkm.kernel.emulated.hardware.memory import Memory
+from lkm.kernel.emulated.hardware.memory import MachineMemory
 
 INVALID_OPCODE, DOUBLE_FAULT, PAGE_FAULT = 6, 8, 14
 INTERRUPTS_ENABLED = 0x200
@@ -28,7 +28,7 @@ _IST_IN_TSS = 0x24
 class Exceptions:
     """Delivers what the processor raises, and interrupts, through the kernel's own tables."""
 
-    def __init__(self, uc: unicorn.Uc, memory: Memory, context: Context) -> None:
+    def __init__(self, uc: unicorn.Uc, memory: MachineMemory, context: Context) -> None:
         self._uc = uc
         self._memory = memory
         self._context = context

@@ -20,7 +20,7 @@ _U64, _U32 = struct.Struct("<Q"), struct.Struct("<I")
 MASK = 2**64 - 1
 
 
-class Memory:
+class MachineMemory:
     """Reads and writes the memory of ``uc``; ``ram`` is the same memory as the host sees it.
 
     Reads go to ``ram`` directly. Writes go through Unicorn, which then forgets what it had

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import unicorn
 from unicorn import x86_const as x86
 
-from lkm.kernel.emulated.hardware.death import Died, Restarted
+from lkm.kernel.emulated.hardware.death import MachineDeath, Restarted
 from lkm.kernel.emulated.hardware.devices import HERTZ, TICK, Devices, DeviceState
 from lkm.kernel.emulated.hardware.engine_context import Context, ContextLayout
 from lkm.kernel.emulated.hardware.exceptions import Exceptions
 from lkm.kernel.emulated.hardware.layout import KernelLayout
-from lkm.kernel.emulated.hardware.memory import PAGE, Memory
+from lkm.kernel.emulated.hardware.memory import PAGE, MachineMemory
 from lkm.kernel.emulated.hardware.native_hooks import BlockCounter
 from lkm.kernel.emulated.hardware.patches import HALT
 from lkm.kernel.emulated.hardware.watchdog import Watchdog
@@ -65,7 +65,7 @@ class Processor:
         self.uc = uc
         self.layout = layout
         self.limits = Limits()
-        self.memory = Memory(uc, ram)
+        self.memory = MachineMemory(uc, ram)
         self.devices = Devices(devices)
         self.context = Context(uc, context)
         self.exceptions = Exceptions(uc, self.memory, self.context)
@@ -178,28 +178,30 @@ class Processor:
                 idle += 1
                 self._check_idle(idle)
             else:
-                raise Died(f"the emulation stopped at {rip:#x}")
+                raise MachineDeath(f"the emulation stopped at {rip:#x}")
             self.exceptions.deliver(self.devices.advance())
 
     def _check_idle(self, ticks: int) -> None:
         if not self.exceptions.enabled:
-            raise Died("the processor halted with interrupts disabled")
+            raise MachineDeath("the processor halted with interrupts disabled")
         if ticks * TICK > self.limits.idle * HERTZ:
-            raise Died(f"nothing happened for {self.limits.idle:g} seconds")
+            raise MachineDeath(f"nothing happened for {self.limits.idle:g} seconds")
 
     def _emulate(self) -> None:
         self._watchdog.arm(self.limits.seconds)
         try:
             self.uc.emu_start(self.place, 0)
         except unicorn.UcError as error:
-            raise Died(f"the emulator gave up: {error}") from error
+            raise MachineDeath(f"the emulator gave up: {error}") from error
         finally:
             self._watchdog.disarm()
         if self._raised is not None:
             raised, self._raised = self._raised, None
             raise raised
         if self._watchdog.fired:
-            raise Died(f"the kernel was busy for {self.limits.seconds:g} seconds without end")
+            raise MachineDeath(
+                f"the kernel was busy for {self.limits.seconds:g} seconds without end"
+            )
 
     def _text_copied(self) -> None:
         """text_poke_copy(address, source, size): programs that the kernel compiles (BPF)."""
@@ -209,14 +211,14 @@ class Processor:
     def _spun(self, _address: int) -> None:
         """Module code ran for so many blocks that a timer interrupt is due."""
         if self._blocks.count > self.limits.blocks * self.limits.spin:
-            raise Died("module code did not end, with interrupts disabled")
+            raise MachineDeath("module code did not end, with interrupts disabled")
         if not self.exceptions.enabled:
             self._blocks.postpone(_BLOCKS_TO_WAIT)
             return
         self._blocks.restart(self.limits.blocks)
         self._spins += 1
         if self._spins > self.limits.spin:
-            raise Died(f"module code did not end within {self._spins} timer ticks")
+            raise MachineDeath(f"module code did not end within {self._spins} timer ticks")
         self._tick_due = True
         self.uc.emu_stop()
 

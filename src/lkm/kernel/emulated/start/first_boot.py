@@ -14,7 +14,7 @@ from lkm.kernel.emulated import arena as arenas
 from lkm.kernel.emulated import system_calls as abi
 from lkm.kernel.emulated.arena import Arena, ArenaState
 from lkm.kernel.emulated.hardware import engine_context, layout
-from lkm.kernel.emulated.hardware.death import Died
+from lkm.kernel.emulated.hardware.death import MachineDeath
 from lkm.kernel.emulated.hardware.devices import DeviceState
 from lkm.kernel.emulated.hardware.memory import PAGE
 from lkm.kernel.emulated.hardware.page_map import address_of
@@ -54,7 +54,7 @@ def first_boot(image: VmlinuxImage, boot_sector: bytes, command_line: str) -> ca
         arena = _prepare(tasks, processor)
         # Now: letting go of the emulator's memory changes the state that it has.
         context = processor.context.save()
-    except Died as death:
+    except MachineDeath as death:
         raise UnsupportedError(
             f"{image.path} does not boot in the emulator: {death.reason}",
             hint="use --kernel vm for this kernel",
@@ -83,7 +83,7 @@ def _prepare(tasks: Tasks, processor: Processor) -> ArenaState:
     flags = abi.MAP_PRIVATE_ANONYMOUS_POPULATE | abi.MAP_LOCKED
     address = tasks.call(Number.MMAP, 0, arenas.SIZE, abi.PROT_READ_WRITE, flags, -1, 0)
     if address < 0:
-        raise Died(f"PID 1 gets no memory (errno {-address})")
+        raise MachineDeath(f"PID 1 gets no memory (errno {-address})")
     pages = range(address, address + arenas.SIZE, PAGE)
     state = ArenaState(address, tuple(processor.memory.physical(page) for page in pages))
     arena = Arena(processor.uc, processor.memory.ram, state)
@@ -93,5 +93,5 @@ def _prepare(tasks: Tasks, processor: Processor) -> ArenaState:
         names = (arena.text(source), arena.text(target), arena.text(kind))
         result = tasks.call(Number.MOUNT, *names, 0, 0)
         if result < 0 and -result not in (_NO_SUCH_DEVICE, _NO_SUCH_FILE):
-            raise Died(f"{kind} cannot be mounted (errno {-result})")
+            raise MachineDeath(f"{kind} cannot be mounted (errno {-result})")
     return state

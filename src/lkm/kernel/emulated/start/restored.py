@@ -11,7 +11,7 @@ from unicorn import x86_const as x86
 from lkm.kernel.emulated.arena import Arena
 from lkm.kernel.emulated.hardware.page_map import address_of, changed_pages, map_again
 from lkm.kernel.emulated.hardware.processor import Processor
-from lkm.kernel.emulated.modprobe import Modprobe
+from lkm.kernel.emulated.modprobe import ModprobeTask
 from lkm.kernel.emulated.start.snapshot import Snapshot
 from lkm.kernel.emulated.tasks import Tasks
 from lkm.kernel.emulated.watch.module_load import ModuleLoads
@@ -23,7 +23,7 @@ _TRANSLATION_BUFFER = 64 << 20
 class Restored:
     """The processor, the tasks and the arena of one machine."""
 
-    def __init__(self, snapshot: Snapshot, modprobe: Modprobe) -> None:
+    def __init__(self, snapshot: Snapshot, modprobe: ModprobeTask) -> None:
         self._snapshot = snapshot
         self._modprobe = modprobe
         self._ram = snapshot.map()
@@ -57,7 +57,7 @@ class Restored:
             processor.forget_code(start, mmap.PAGESIZE)
         self.tasks = Tasks(processor, self._modprobe.program, state.main)
         self.arena.clear()
-        self._modprobe.requests.clear()
+        self._modprobe.desk.clear()
         self.module_loads.listener = None
 
     def _changed_text(self) -> list[int] | None:

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lkm.kernel.emulated.hardware.memory import MASK, Memory
+from lkm.kernel.emulated.hardware.memory import MASK, MachineMemory
 from lkm.kernel.emulated.watch.module_map import ModuleMap
 from lkm.module import relocations
 from lkm.module.image import ModuleImage
@@ -40,7 +40,7 @@ class CallSite:
         return self.displacement + 4
 
 
-def find(image: ModuleImage, layout: ModuleMap, memory: Memory) -> Iterator[CallSite]:
+def find(image: ModuleImage, layout: ModuleMap, memory: MachineMemory) -> Iterator[CallSite]:
     """Return the calls of a module that is laid out in ``memory``."""
     starts = layout.addresses()
     for table in relocations.relocation_sections(image.elf):

@@ -9,6 +9,7 @@ from unicorn import x86_const as x86
 
 from lkm.errors import LkmError
 from lkm.kernel.emulated.hardware.death import NotMapped
+from lkm.kernel.emulated.hardware.memory import MASK
 from lkm.kernel.emulated.hardware.processor import Processor
 from lkm.kernel.emulated.tasks import FUNCTION_ARGUMENTS
 from lkm.kernel.emulated.watch.call_sites import CallSite
@@ -141,24 +142,19 @@ class Scene:
         return _COUNTED
 
     def _find_count(self) -> int | None:
-        exported = {e.name: e.address for e in self.kernel.exports if e.name in _COUNTS}
-        if "__preempt_count" in exported:
-            at = exported["__preempt_count"]
-        elif self.offset("pcpu_hot", "preempt_count") is not None:
-            start = exported.get("pcpu_hot", self.kernel.kallsyms.get("pcpu_hot"))
-            if start is None:
-                return None
-            at = start + (self.offset("pcpu_hot", "preempt_count") or 0)
+        layout, base = self.processor.layout, self.processor.register(x86.UC_X86_REG_GS_BASE)
+        inside = self.offset("pcpu_hot", "preempt_count")
+        if inside is not None:
+            at = layout.current + inside - (self.offset("pcpu_hot", "current_task") or 0)
         else:
-            return None
-        base = self.processor.register(x86.UC_X86_REG_GS_BASE)
+            found = self.kernel.kallsyms.get("__preempt_count")
+            if found is None:
+                return None
+            at = found
         try:
-            return self.processor.memory.physical((base + at) & (2**64 - 1))
+            return self.processor.memory.physical((base + at) & MASK if layout.per_cpu else at)
         except NotMapped:
             return None
-
-
-_COUNTS = ("__preempt_count", "pcpu_hot")
 
 
 class Check:

@@ -109,7 +109,7 @@ class BrokenRule:
 
 
 @dataclass(frozen=True, slots=True)
-class Argument:
+class CallArgument:
     """One argument of a call: its name and C type, its value, and the text it points to."""
 
     name: str
@@ -130,7 +130,7 @@ class TracedCall:
     number: int
     function: str
     site: Site
-    arguments: tuple[Argument, ...]
+    arguments: tuple[CallArgument, ...]
     result: int | None
     result_type: str
     prototype_known: bool

@@ -12,8 +12,8 @@ from lkm.kernel.emulated.hardware.death import NotMapped
 from lkm.kernel.emulated.hardware.memory import MASK
 from lkm.kernel.emulated.hardware.processor import Processor
 from lkm.kernel.emulated.tasks import FUNCTION_ARGUMENTS
-from lkm.kernel.emulated.watch.findings import Argument
-from lkm.vmlinux.btf import Btf, Kind
+from lkm.kernel.emulated.watch.findings import CallArgument
+from lkm.vmlinux.btf import Btf, BtfKind
 
 _TEXT_LIMIT = 256
 _SIZES = {"_Bool": 1, "char": 1, "short": 2, "int": 4, "long": 8}
@@ -22,7 +22,7 @@ VOID = "void"
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class CallPrototype:
     """A function's parameters as (name, type, bytes, signed), and its result's."""
 
     parameters: tuple[tuple[str, str, int, bool], ...]
@@ -30,7 +30,7 @@ class Signature:
     known: bool = True
 
 
-UNKNOWN = Signature((), (VOID, 8, False), known=False)
+UNKNOWN = CallPrototype((), (VOID, 8, False), known=False)
 
 
 class Signatures:
@@ -38,23 +38,23 @@ class Signatures:
 
     def __init__(self, btf: Btf) -> None:
         self._btf = btf
-        self._found: dict[str, Signature] = {}
+        self._found: dict[str, CallPrototype] = {}
 
-    def of(self, function: str) -> Signature:
+    def of(self, function: str) -> CallPrototype:
         """Return the signature of a function, ``UNKNOWN`` when the kernel has none."""
         found = self._found.get(function)
         if found is None:
             found = self._found[function] = self._read(function)
         return found
 
-    def _read(self, function: str) -> Signature:
+    def _read(self, function: str) -> CallPrototype:
         try:
             prototype = self._btf.prototype(function)
         except LkmError:
             return UNKNOWN
         named = [(name, type_) for name, type_ in prototype.parameters if type_ != "..."]
         parameters = tuple((name, type_, *self._width(type_)) for name, type_ in named)
-        return Signature(parameters, (prototype.result, *self._width(prototype.result)))
+        return CallPrototype(parameters, (prototype.result, *self._width(prototype.result)))
 
     def _width(self, spelled: str) -> tuple[int, bool]:
         """Return the size in bytes and the signedness of a type as C spells it."""
@@ -62,7 +62,7 @@ class Signatures:
         if words.endswith(("*", ")")):
             return 8, False
         with contextlib.suppress(LkmError):
-            words = self._btf.resolve(self._btf.find(words, Kind.TYPEDEF).id).name
+            words = self._btf.resolve(self._btf.find(words, BtfKind.TYPEDEF).id).name
         if words.startswith("enum "):
             return 4, True
         parts = words.split()
@@ -70,7 +70,7 @@ class Signatures:
         return size, "unsigned" not in parts and "_Bool" not in parts and words != VOID
 
 
-def arguments(processor: Processor, signature: Signature) -> tuple[Argument, ...]:
+def arguments(processor: Processor, signature: CallPrototype) -> tuple[CallArgument, ...]:
     """Read the arguments that are in registers, as they are at a function's entry."""
     found = []
     for (name, type_, size, signed), register in zip(
@@ -78,11 +78,11 @@ def arguments(processor: Processor, signature: Signature) -> tuple[Argument, ...
     ):
         value = narrow(processor.register(register), size, signed)
         text = _text(processor, value) if type_ in _STRINGS else None
-        found.append(Argument(name, type_, value, text))
+        found.append(CallArgument(name, type_, value, text))
     return tuple(found)
 
 
-def result(processor: Processor, signature: Signature) -> int | None:
+def result(processor: Processor, signature: CallPrototype) -> int | None:
     """Read what a function returned, ``None`` when it returns nothing."""
     type_, size, signed = signature.result
     if type_ == VOID:

@@ -13,7 +13,7 @@ from lkm.cli import passphrase
 from lkm.cli.output import print_json
 from lkm.cli.text import colons
 from lkm.errors import UsageError
-from lkm.operations import mok
+from lkm.operations.trust import mok
 from lkm.signing.verify import Answer
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -154,7 +154,7 @@ def delete(path: str, password_file: str | None, root: str, as_json: bool) -> No
     _print_request(mok.delete(path, _password(password_file), root=root), as_json)
 
 
-def _print_request(request: mok.Request, as_json: bool) -> None:
+def _print_request(request: mok.EnrolmentRequest, as_json: bool) -> None:
     if as_json:
         print_json("mok", request=request)
         return

@@ -7,7 +7,7 @@ import click
 from lkm.cli import passphrase
 from lkm.cli.output import print_json
 from lkm.cli.text import colons
-from lkm.operations import keys
+from lkm.operations.trust import keys
 from lkm.signing.sign import PIN_VARIABLE
 
 _ALGORITHMS = ("rsa2048", "rsa4096", "ec-p384")

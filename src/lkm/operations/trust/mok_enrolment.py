@@ -8,17 +8,17 @@ from pathlib import Path
 from lkm.errors import NotFoundError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.vm import guest
-from lkm.operations import mok
+from lkm.operations.trust import mok
 from lkm.signing import efi, mokmanager
 from lkm.signing.certificate import Certificate
-from lkm.signing.mokmanager import Screen
+from lkm.signing.mokmanager import MokScreen
 
 _EFIVARS = "/sys/firmware/efi/efivars"
 _PASSWORD = "rehearsal"
 _STATE = ("SecureBoot-", "SetupMode-", "MokList")
 
 
-def ask(machine: Kernel, modules: Path | None, wanted: Certificate) -> tuple[Screen, ...]:
+def ask(machine: Kernel, modules: Path | None, wanted: Certificate) -> tuple[MokScreen, ...]:
     """Leave the request for MokManager in the machine's variables; return the screens to come.
 
     mokutil works on a copy of the guest's variables, and what it writes is written there.

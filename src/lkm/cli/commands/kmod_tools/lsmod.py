@@ -8,7 +8,7 @@ from lkm.cli import kmod_options
 from lkm.cli.kernel_choice import KERNEL
 from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, Parsed, Tool
 from lkm.kernel.proc import LoadedModule, sysfs_order
-from lkm.operations.loaded import loaded_modules
+from lkm.operations.running.loaded import loaded_modules
 
 TOOL = Tool(
     "lsmod",

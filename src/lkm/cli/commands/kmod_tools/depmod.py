@@ -13,7 +13,7 @@ from lkm.operations.depmod import Order, index, is_up_to_date, show
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from lkm.depmod.request import Outcome, Progress
+    from lkm.depmod.request import IndexOutcome, Progress
     from lkm.depmod.rules import Report
 
 TOOL = Tool(
@@ -193,7 +193,7 @@ def _progress() -> Progress:
     return lambda done, total: line("reading", done, total) if total else line.clear()
 
 
-def _print_json(order: Order, outcome: Outcome) -> None:
+def _print_json(order: Order, outcome: IndexOutcome) -> None:
     from lkm.cli.output import print_json  # only for JSON
 
     print_json(

@@ -13,10 +13,10 @@ from lkm import files
 from lkm.errors import LkmError, NotFoundError, UsageError
 from lkm.module import signature
 from lkm.operations import module_files
-from lkm.operations.module_files import Failure, ModuleFile
+from lkm.operations.module_files import FileFailure, ModuleFile
 from lkm.operations.parallel import Progress, spread
 from lkm.signing import certificate, keys, sign
-from lkm.signing.sign import KeySigner, OpensslSigner, Signer, SignFileSigner
+from lkm.signing.sign import KeySigner, ModuleSigner, OpensslSigner, SignFileSigner
 
 _SIGN_FILE = "scripts/sign-file"
 
@@ -38,7 +38,7 @@ class Rewritten:
 class SigningSetup:
     """A signer that is ready, and what the user should know of its certificate."""
 
-    signer: Signer
+    signer: ModuleSigner
     warnings: tuple[str, ...]
 
 
@@ -65,7 +65,7 @@ def prepare(
     warnings = sign.certificate_warnings(found, datetime.now(UTC))
     if key.startswith("pkcs11:"):
         program = program or find_sign_file()
-        reached: Signer = (
+        reached: ModuleSigner = (
             OpensslSigner(program, key, found, digest)
             if os.path.basename(program).startswith("openssl")
             else SignFileSigner(program, key, os.fspath(certificate_path), digest)
@@ -98,12 +98,12 @@ def find_sign_file() -> str:
 
 def sign_modules(
     modules: Sequence[ModuleFile],
-    signer: Signer,
+    signer: ModuleSigner,
     *,
     out: str | None = None,
     detached: bool = False,
     progress: Progress | None = None,
-) -> tuple[Rewritten | Failure, ...]:
+) -> tuple[Rewritten | FileFailure, ...]:
     """Sign ``modules`` in place or into the directory or file ``out``; answers in their order.
 
     Packed modules are unpacked, signed and packed again. ``detached`` writes the bare PKCS#7
@@ -116,7 +116,7 @@ def sign_modules(
 
 def strip_modules(
     modules: Sequence[ModuleFile], *, out: str | None = None, progress: Progress | None = None
-) -> tuple[Rewritten | Failure, ...]:
+) -> tuple[Rewritten | FileFailure, ...]:
     """Take the signatures off ``modules``, in place or into ``out``; answers in their order.
 
     A module without a signature is left alone, and copied where there is an ``out``.
@@ -133,14 +133,18 @@ def _check_out(modules: Sequence[ModuleFile], out: str | None) -> None:
         raise UsageError(f"{out} is a file, and there are {len(modules)} modules to write")
 
 
-def _guarded(work: Callable[[ModuleFile], Rewritten], module: ModuleFile) -> Rewritten | Failure:
+def _guarded(
+    work: Callable[[ModuleFile], Rewritten], module: ModuleFile
+) -> Rewritten | FileFailure:
     try:
         return work(module)
     except (LkmError, OSError) as error:
         return module_files.failure(module.path, error)
 
 
-def _sign_one(module: ModuleFile, *, signer: Signer, out: str | None, detached: bool) -> Rewritten:
+def _sign_one(
+    module: ModuleFile, *, signer: ModuleSigner, out: str | None, detached: bool
+) -> Rewritten:
     data, packed = module_files.read(module.path)
     module_files.check_is_module(data, module.path)
     content = signature.strip(data, module.path)

@@ -13,11 +13,11 @@ from lkm.errors import LkmError, NotFoundError, UsageError
 from lkm.kernels.known import find_kernel
 from lkm.module.image import ModuleImage
 from lkm.operations import module_files
-from lkm.operations.module_files import Failure, ModuleFile
+from lkm.operations.module_files import FileFailure, ModuleFile
 from lkm.operations.parallel import Progress, spread
 from lkm.signing import certificate, keyring, trust_state, verify
 from lkm.signing.keyring import Keyring, TrustedKey
-from lkm.signing.verify import Verdict, Verification
+from lkm.signing.verify import SignatureVerdict, Verification
 from lkm.vmlinux.image import open_cached
 
 BUILTIN = "built into"
@@ -35,7 +35,7 @@ class Summary:
     @property
     def all_valid(self) -> bool:
         """Whether every module is valid."""
-        return self.verdicts.get(Verdict.VALID.value, 0) == self.total
+        return self.verdicts.get(SignatureVerdict.VALID.value, 0) == self.total
 
 
 def keyring_of(
@@ -108,13 +108,13 @@ def _release_of(modules: Sequence[ModuleFile]) -> str:
 
 def verify_modules(
     modules: Sequence[ModuleFile], ring: Keyring, *, progress: Progress | None = None
-) -> tuple[Verification | Failure, ...]:
+) -> tuple[Verification | FileFailure, ...]:
     """Return the verdict on each of ``modules``, in their order, or why it cannot be read."""
     work = functools.partial(_verify_one, ring=ring)
     return tuple(spread(work, modules, what="verify", progress=progress))
 
 
-def _verify_one(module: ModuleFile, ring: Keyring) -> Verification | Failure:
+def _verify_one(module: ModuleFile, ring: Keyring) -> Verification | FileFailure:
     try:
         data, _ = module_files.read(module.path)
         module_files.check_is_elf(data, module.path)
@@ -123,11 +123,13 @@ def _verify_one(module: ModuleFile, ring: Keyring) -> Verification | Failure:
     return verify.verify(data, ring, module.path)
 
 
-def summarise(results: Sequence[Verification | Failure]) -> Summary:
+def summarise(results: Sequence[Verification | FileFailure]) -> Summary:
     """Return how many of ``results`` say what."""
     verified = [result for result in results if isinstance(result, Verification)]
     verdicts = Counter(result.verdict.value for result in verified)
-    signers = Counter(result.signer for result in verified if result.verdict is Verdict.VALID)
+    signers = Counter(
+        result.signer for result in verified if result.verdict is SignatureVerdict.VALID
+    )
     return Summary(
         len(results), dict(verdicts.most_common()), dict(signers), len(results) - len(verified)
     )

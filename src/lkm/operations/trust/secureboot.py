@@ -21,12 +21,12 @@ from lkm.kernels.choose import choose_bootable
 from lkm.kernels.known import KnownKernel
 from lkm.module import signature
 from lkm.module.image import ModuleImage
-from lkm.operations import mok_enrolment
+from lkm.operations.trust import mok_enrolment
 from lkm.signing import certificate, keys, sign, trust_state, variable_store, verify
 from lkm.signing.certificate import Certificate
 from lkm.signing.keyring import Keyring, TrustedKey
 from lkm.signing.sign import KeySigner
-from lkm.signing.verify import Enforcement, Verdict
+from lkm.signing.verify import Enforcement, SignatureVerdict
 
 PROFILES = {
     "none": (Enforcement.NONE, ""),
@@ -40,7 +40,7 @@ _SIGNATURE_ERRORS = (errno.EKEYREJECTED, errno.EPERM, errno.EBADMSG, errno.ENOPK
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RehearsalStep:
     """One step of a rehearsal: what was done, whether it went as it must, what the kernel said.
 
     ``errno`` is the kernel's answer to a load, 0 when it loaded, ``None`` for other steps.
@@ -53,7 +53,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class RehearsedLoad:
     """What is rehearsed: the module unsigned and signed, the key, modules it needs first."""
 
     name: str
@@ -70,7 +70,7 @@ def prepare(
     mok: str | None = None,
     key: str | None = None,
     passphrase: bytes | None = None,
-) -> tuple[Trial, KnownKernel]:
+) -> tuple[RehearsedLoad, KnownKernel]:
     """Return what to rehearse with a module file, and the kernel to do it with.
 
     The kernel is ``release``, else the one the module was built for. The module is signed with
@@ -89,7 +89,7 @@ def prepare(
         owner = rehearsal_key().certificate
         signed = sign.signed(data, rehearsal_key(), os.fspath(module))
     needed = guest.module_closure(kernel.modules, image.depends) if kernel.modules else []
-    trial = Trial(image.name, signature.strip(data), signed, owner, tuple(needed))
+    trial = RehearsedLoad(image.name, signature.strip(data), signed, owner, tuple(needed))
     image.close()
     return trial, kernel
 
@@ -104,7 +104,7 @@ def _signed(
         keys.check_pair(private_key, owner, key)
         return sign.signed(data, KeySigner(private_key, owner))
     ring = Keyring([TrustedKey(owner, "--mok")])
-    if verify.verify(data, ring).verdict is not Verdict.VALID:
+    if verify.verify(data, ring).verdict is not SignatureVerdict.VALID:
         raise UsageError(
             f"the module is not signed with the key of “{owner.name}”",
             hint="sign it first (lkm sign), or give the private key too: --key KEY",
@@ -124,12 +124,12 @@ def rehearsal_key() -> KeySigner:
 
 
 def rehearse(
-    trial: Trial,
+    trial: RehearsedLoad,
     kernel: KnownKernel,
     *,
     mokmanager: bool = False,
     progress: Progress | None = None,
-) -> Iterator[Step]:
+) -> Iterator[RehearsalStep]:
     """Go through the whole of it and yield each step when it is done.
 
     Boots the distribution's signed kernel through shim and GRUB, tries the module unsigned and
@@ -140,20 +140,24 @@ def rehearse(
     with Kernel(secure_boot.open_machine(profile, progress)) as machine:
         yield _boot_step(machine, f"{kernel.release} boots through shim and GRUB")
         yield from _needed(machine, trial)
-        yield _load_step(machine, trial.unsigned, "the module unsigned", Verdict.UNSIGNED)
-        yield Step(f"it is signed with the key of “{trial.certificate.name}”", ok=True)
-        yield _load_step(machine, trial.signed, "signed, its key not enrolled", Verdict.UNKNOWN_KEY)
+        yield _load_step(machine, trial.unsigned, "the module unsigned", SignatureVerdict.UNSIGNED)
+        yield RehearsalStep(f"it is signed with the key of “{trial.certificate.name}”", ok=True)
+        yield _load_step(
+            machine, trial.signed, "signed, its key not enrolled", SignatureVerdict.UNKNOWN_KEY
+        )
     if mokmanager:
         yield from _with_mokmanager(trial, profile)
         return
     store = variable_store.with_mok(_variables(profile), trial.certificate)
-    yield Step("the key is enrolled: put into the firmware's MokList", ok=True)
+    yield RehearsalStep("the key is enrolled: put into the firmware's MokList", ok=True)
     enrolled = secure_boot.profile_of(kernel, store)
     with Kernel(secure_boot.open_machine(enrolled, progress)) as machine:
         yield from _after_enrolment(machine, trial)
 
 
-def rehearse_profile(trial: Trial, kernel: KnownKernel, where: str, profile: str) -> Iterator[Step]:
+def rehearse_profile(
+    trial: RehearsedLoad, kernel: KnownKernel, where: str, profile: str
+) -> Iterator[RehearsalStep]:
     """Try the module unsigned and signed on a kernel made strict by its command line.
 
     ``where`` is ``vm`` or ``emulated``, ``profile`` one of ``PROFILES``. No key can be enrolled
@@ -164,11 +168,11 @@ def rehearse_profile(trial: Trial, kernel: KnownKernel, where: str, profile: str
     enforcement, command_line = PROFILES[profile]
     with open_kernel(f"{where}:{kernel.release}", command_line=command_line) as machine:
         said = (f"command line: {machine.command_line}",)
-        yield Step(f"{kernel.release} boots ({machine.name})", ok=True, said=said)
+        yield RehearsalStep(f"{kernel.release} boots ({machine.name})", ok=True, said=said)
         yield from _needed(machine, trial)
         for data, what, verdict in (
-            (trial.unsigned, "the module unsigned", Verdict.UNSIGNED),
-            (trial.signed, "signed with a key it does not know", Verdict.UNKNOWN_KEY),
+            (trial.unsigned, "the module unsigned", SignatureVerdict.UNSIGNED),
+            (trial.signed, "signed with a key it does not know", SignatureVerdict.UNKNOWN_KEY),
         ):
             if _is_unloaded(machine, trial.name):
                 yield _load_step(machine, data, what, verdict, enforcement)
@@ -179,28 +183,30 @@ def _variables(profile: Profile) -> bytes:
     return profile.firmware.variables
 
 
-def _with_mokmanager(trial: Trial, profile: Profile) -> Iterator[Step]:
+def _with_mokmanager(trial: RehearsedLoad, profile: Profile) -> Iterator[RehearsalStep]:
     with medium.in_memory(_variables(profile)) as store:
         with Kernel(secure_boot.boot_machine(profile, store)) as machine:
             screens = mok_enrolment.ask(machine, profile.modules, trial.certificate)
-        yield Step("mokutil asks for the key to be enrolled; reboot", ok=True)
+        yield RehearsalStep("mokutil asks for the key to be enrolled; reboot", ok=True)
         for screen in secure_boot.walk_through(profile, store, screens):
-            yield Step(f"MokManager: “{screen.text}”: {screen.action}", ok=True)
+            yield RehearsalStep(f"MokManager: “{screen.text}”: {screen.action}", ok=True)
         left = variable_store.mok_list(os.pread(store, len(_variables(profile)), 0))
         there = any(entry.data == trial.certificate.encoded for entry in left)
-        yield Step("the key is in the firmware's MokList", ok=there)
+        yield RehearsalStep("the key is in the firmware's MokList", ok=there)
         with Kernel(secure_boot.boot_machine(profile, store)) as machine:
             yield from _after_enrolment(machine, trial)
 
 
-def _after_enrolment(machine: Kernel, trial: Trial) -> Iterator[Step]:
+def _after_enrolment(machine: Kernel, trial: RehearsedLoad) -> Iterator[RehearsalStep]:
     yield _boot_step(machine, "it boots again", trial.certificate)
     yield from _needed(machine, trial)
     yield _final_load(machine, trial)
     if _is_unloaded(machine, trial.name):
         changed = bytearray(trial.signed)
         changed[len(trial.unsigned) // 2] ^= 1
-        yield _load_step(machine, bytes(changed), "a bit changed after signing", Verdict.TAMPERED)
+        yield _load_step(
+            machine, bytes(changed), "a bit changed after signing", SignatureVerdict.TAMPERED
+        )
 
 
 def _is_unloaded(machine: Kernel, name: str) -> bool:
@@ -211,7 +217,7 @@ def _is_unloaded(machine: Kernel, name: str) -> bool:
     return not machine.is_loaded(name)
 
 
-def _boot_step(machine: Kernel, what: str, owner: Certificate | None = None) -> Step:
+def _boot_step(machine: Kernel, what: str, owner: Certificate | None = None) -> RehearsalStep:
     state = trust_state.read(machine.read_file)
     said = [
         f"Secure Boot {'on' if state.secure_boot else 'off'},"
@@ -222,10 +228,10 @@ def _boot_step(machine: Kernel, what: str, owner: Certificate | None = None) -> 
         known = [key for key in state.kernel_keys.keys if key.key_id == owner.key_id.hex()]
         ok = ok and state.is_enrolled(owner) and bool(known)
         said += [f"the kernel holds the key: {key.name}: {key.key_id}" for key in known]
-    return Step(what, ok, tuple(said))
+    return RehearsalStep(what, ok, tuple(said))
 
 
-def _needed(machine: Kernel, trial: Trial) -> Iterator[Step]:
+def _needed(machine: Kernel, trial: RehearsedLoad) -> Iterator[RehearsalStep]:
     for path in trial.needed:
         if machine.is_loaded(ModuleImage.open(path).name):
             continue
@@ -233,16 +239,16 @@ def _needed(machine: Kernel, trial: Trial) -> Iterator[Step]:
             machine.load(path)
         except KernelError as error:
             what = f"{path.name}, which it needs, does not load: {os.strerror(error.errno)}"
-            yield Step(what, ok=False, said=error.log, errno=error.errno)
+            yield RehearsalStep(what, ok=False, said=error.log, errno=error.errno)
 
 
 def _load_step(
     machine: Kernel,
     data: bytes,
     what: str,
-    verdict: Verdict,
+    verdict: SignatureVerdict,
     enforcement: Enforcement = Enforcement.SIGNATURES,
-) -> Step:
+) -> RehearsalStep:
     """Load what should be answered as predicted for ``verdict``."""
     predicted = verify.answer(verdict, enforcement)
     with machine.watch_log() as watch:
@@ -251,21 +257,21 @@ def _load_step(
         except KernelError as error:
             refused = f"{what}: refused, {os.strerror(error.errno)}"
             ok = error.errno == predicted.errno
-            return Step(refused, ok, error.log, error.errno)
+            return RehearsalStep(refused, ok, error.log, error.errno)
         lines = tuple(record.text for record in watch.new_records())
-    return Step(f"{what}: loads", predicted.errno == 0, lines, 0)
+    return RehearsalStep(f"{what}: loads", predicted.errno == 0, lines, 0)
 
 
-def _final_load(machine: Kernel, trial: Trial) -> Step:
+def _final_load(machine: Kernel, trial: RehearsedLoad) -> RehearsalStep:
     with machine.watch_log() as watch:
         try:
             loaded = machine.load(trial.signed)
         except KernelError as error:
             judged = "refused" if error.errno in _SIGNATURE_ERRORS else "taken, but its init fails"
             what = f"signed, its key enrolled: {judged}: {os.strerror(error.errno)}"
-            return Step(what, ok=False, said=error.log, errno=error.errno)
+            return RehearsalStep(what, ok=False, said=error.log, errno=error.errno)
         lines = tuple(record.text for record in watch.new_records())
     flags = taint.from_letters(loaded.taints)
     tainted = f"taint {loaded.taints} ({', '.join(flag.meaning for flag in flags)})"
     what = f"signed, its key enrolled: loads, {tainted if flags else 'no taint'}"
-    return Step(what, "E" not in loaded.taints, lines, 0)
+    return RehearsalStep(what, "E" not in loaded.taints, lines, 0)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 from lkm.cli import kmod_options, registry
-from lkm.cli.commands import lsmod
+from lkm.cli.commands.kmod_tools import lsmod
 from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, OptionError, Parsed, Tool
 from lkm.operations.static_nodes import DeviceNode, static_nodes
 from lkm.tree.root import Root

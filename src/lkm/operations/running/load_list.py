@@ -16,7 +16,7 @@ from enum import StrEnum
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
 from lkm.module.names import normalize
-from lkm.operations.load import Failure, LoadOptions, carry_out, loaded_in
+from lkm.operations.running.load import LoadFailure, LoadOptions, carry_out, loaded_in
 from lkm.tree.config import Rule, read_modules_load
 from lkm.tree.plan import Plan, StepKind
 from lkm.tree.resolver import Resolver
@@ -37,13 +37,13 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class ListedLoad:
     """One configured name, the file and line it stands on, and what became of it."""
 
     name: str
     source: str
     result: Result
-    failure: Failure | None = None
+    failure: LoadFailure | None = None
 
     @property
     def ok(self) -> bool:
@@ -59,7 +59,7 @@ def configured(root: Root, kernel_command_line: str = "/proc/cmdline") -> tuple[
     return tuple(first.values())
 
 
-def load_all(kernel: Kernel, rules: Sequence[Rule], tree: Root) -> Iterator[Loaded]:
+def load_all(kernel: Kernel, rules: Sequence[Rule], tree: Root) -> Iterator[ListedLoad]:
     """Load every name and yield the results in the rules' order.
 
     ``tree`` is the root whose modules are meant. On the live kernel several are loaded at once; a
@@ -74,23 +74,23 @@ def load_all(kernel: Kernel, rules: Sequence[Rule], tree: Root) -> Iterator[Load
         yield from pool.map(_load_here, rules, [tree] * len(rules))
 
 
-def _load_here(rule: Rule, tree: Root) -> Loaded:
+def _load_here(rule: Rule, tree: Root) -> ListedLoad:
     with open_kernel("live") as kernel:
         return _load(kernel, rule, Resolver(tree))
 
 
-def _load(kernel: Kernel, rule: Rule, resolver: Resolver) -> Loaded:
+def _load(kernel: Kernel, rule: Rule, resolver: Resolver) -> ListedLoad:
     plan = resolver.resolve(rule.name, use_blacklist=True, loaded=loaded_in(kernel))
     source = str(rule.source)
     if not plan.targets:
-        return Loaded(rule.name, source, Result.NOT_FOUND)
+        return ListedLoad(rule.name, source, Result.NOT_FOUND)
     decided = _decided(plan)
     if decided:
-        return Loaded(rule.name, source, decided)
+        return ListedLoad(rule.name, source, decided)
     failures = [failure for failure in carry_out(plan, kernel, LoadOptions()) if failure]
     if failures:
-        return Loaded(rule.name, source, Result.FAILED, failures[0])
-    return Loaded(rule.name, source, Result.LOADED)
+        return ListedLoad(rule.name, source, Result.FAILED, failures[0])
+    return ListedLoad(rule.name, source, Result.LOADED)
 
 
 _DECIDED = {

@@ -14,7 +14,7 @@ from enum import StrEnum
 from lkm.errors import KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
 from lkm.module.names import normalize
-from lkm.operations.install_commands import run_shell
+from lkm.operations.running.install_commands import run_shell
 from lkm.tree.lookup import Candidate
 from lkm.tree.resolver import Resolver
 

@@ -6,28 +6,28 @@ import errno
 from dataclasses import dataclass
 
 from lkm.doctor import dyndbg
-from lkm.doctor.dyndbg import Query, Site
+from lkm.doctor.dyndbg import DebugSite, Query
 from lkm.errors import NotFoundError, UsageError
 from lkm.kernel.kernel import Kernel
 
-__all__ = ["Change", "Query", "Site", "change", "option_at_load", "sites"]
+__all__ = ["DebugSite", "Query", "SwitchedSites", "change", "option_at_load", "sites"]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SwitchedSites:
     """What was written, and the sites it means as they are now."""
 
     command: str
-    sites: tuple[Site, ...]
+    sites: tuple[DebugSite, ...]
 
 
-def sites(kernel: Kernel, query: Query) -> tuple[Site, ...]:
+def sites(kernel: Kernel, query: Query) -> tuple[DebugSite, ...]:
     """Return the call sites that ``query`` means, in the kernel's order."""
     path = _control(kernel)
     return dyndbg.matching(dyndbg.parse_control(kernel.read_text(path), path), query)
 
 
-def change(kernel: Kernel, query: Query, flags: str) -> Change:
+def change(kernel: Kernel, query: Query, flags: str) -> SwitchedSites:
     """Set ``flags`` on the sites that ``query`` means.
 
     Raises NotFoundError when it means none, UsageError for a flag or keyword the kernel has not.
@@ -47,7 +47,7 @@ def change(kernel: Kernel, query: Query, flags: str) -> Change:
             f"this kernel does not understand {command!r}",
             hint="its log says what it stumbled over; classes and the flag s are newer than 6.0",
         ) from None
-    return Change(command, sites(kernel, query))
+    return SwitchedSites(command, sites(kernel, query))
 
 
 def option_at_load(query: Query, flags: str) -> str:

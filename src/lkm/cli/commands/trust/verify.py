@@ -7,20 +7,21 @@ from collections.abc import Sequence
 import click
 
 from lkm.cli.output import ProgressLine, print_json
-from lkm.operations import module_files, verify
-from lkm.operations.module_files import Failure
-from lkm.signing.verify import Verdict, Verification
+from lkm.operations import module_files
+from lkm.operations.module_files import FileFailure
+from lkm.operations.trust import verify
+from lkm.signing.verify import SignatureVerdict, Verification
 
 _FEW = 10
 _WORDS = {
-    Verdict.VALID: "valid",
-    Verdict.UNSIGNED: "not signed",
-    Verdict.UNKNOWN_KEY: "unknown key",
-    Verdict.UNSUPPORTED: "not checkable",
-    Verdict.TAMPERED: "tampered",
-    Verdict.WRONG_OPTIONS: "signed with wrong options",
-    Verdict.MALFORMED: "broken signature",
-    Verdict.OVERSIZED: "oversized signature",
+    SignatureVerdict.VALID: "valid",
+    SignatureVerdict.UNSIGNED: "not signed",
+    SignatureVerdict.UNKNOWN_KEY: "unknown key",
+    SignatureVerdict.UNSUPPORTED: "not checkable",
+    SignatureVerdict.TAMPERED: "tampered",
+    SignatureVerdict.WRONG_OPTIONS: "signed with wrong options",
+    SignatureVerdict.MALFORMED: "broken signature",
+    SignatureVerdict.OVERSIZED: "oversized signature",
 }
 
 
@@ -59,19 +60,19 @@ def command(
     return 0 if summary.all_valid else 1
 
 
-def _print(results: Sequence[Verification | Failure], summary: verify.Summary) -> None:
+def _print(results: Sequence[Verification | FileFailure], summary: verify.Summary) -> None:
     many = len(results) > _FEW
     for result in results:
-        if isinstance(result, Failure):
+        if isinstance(result, FileFailure):
             click.echo(f"lkm: {result.message}", err=True)
-        elif result.verdict is not Verdict.VALID or not many:
+        elif result.verdict is not SignatureVerdict.VALID or not many:
             click.echo(_line(result))
     if many:
         _print_summary(summary)
 
 
 def _line(result: Verification) -> str:
-    if result.verdict is Verdict.VALID:
+    if result.verdict is SignatureVerdict.VALID:
         how = f"{result.key_algorithm}, {result.digest}"
         detail = f"signed by “{result.signer}” ({how}), key {result.trusted_by}"
     else:
@@ -81,7 +82,9 @@ def _line(result: Verification) -> str:
 
 
 def _print_summary(summary: verify.Summary) -> None:
-    counts = [f"{count} {_WORDS[Verdict(word)]}" for word, count in summary.verdicts.items()]
+    counts = [
+        f"{count} {_WORDS[SignatureVerdict(word)]}" for word, count in summary.verdicts.items()
+    ]
     if summary.unreadable:
         counts.append(f"{summary.unreadable} unreadable")
     click.echo(f"{summary.total} modules: {', '.join(counts)}")

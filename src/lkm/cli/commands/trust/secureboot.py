@@ -9,8 +9,8 @@ import click
 from lkm.cli import passphrase
 from lkm.cli.output import ProgressLine, print_json
 from lkm.errors import UsageError
-from lkm.operations import secureboot
-from lkm.operations.secureboot import Step
+from lkm.operations.trust import secureboot
+from lkm.operations.trust.secureboot import RehearsalStep
 
 
 @click.group("secureboot")
@@ -68,7 +68,9 @@ def rehearse(
     return 0 if all(step.ok for step in done) else 1
 
 
-def _shown(steps: Iterator[Step], line: ProgressLine, as_json: bool) -> Iterator[Step]:
+def _shown(
+    steps: Iterator[RehearsalStep], line: ProgressLine, as_json: bool
+) -> Iterator[RehearsalStep]:
     for step in steps:
         line.clear()
         if not as_json:

@@ -150,7 +150,7 @@ def _insert(resolver: Resolver, settings: Settings, kernel: Kernel | None, log: 
 
 
 def _loaded_in(kernel: Kernel) -> Loaded:
-    from lkm.operations.load import loaded_in  # see TYPE_CHECKING above
+    from lkm.operations.running.load import loaded_in  # see TYPE_CHECKING above
 
     return loaded_in(kernel)
 

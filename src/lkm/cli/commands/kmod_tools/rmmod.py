@@ -11,7 +11,7 @@ from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, Parsed, Tool
 from lkm.cli.kmod_options import run as run_tool
 from lkm.cli.output import print_json
 from lkm.module.image import name_of
-from lkm.operations.unload import Obstacle, Problem, unload
+from lkm.operations.running.unload import Obstacle, Problem, unload
 
 TOOL = Tool(
     "rmmod",

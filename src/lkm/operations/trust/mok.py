@@ -10,12 +10,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from lkm.errors import ToolError, UnsupportedError, UsageError
-from lkm.operations.keys import CertificateFacts, facts
+from lkm.operations.trust.keys import CertificateFacts, facts
 from lkm.signing import certificate, mokmanager, trust_state
 from lkm.signing.certificate import Certificate
-from lkm.signing.mokmanager import Screen
+from lkm.signing.mokmanager import MokScreen
 from lkm.signing.trust_state import EnrolledKey, ReadFile, Switches, TrustState
-from lkm.signing.verify import Answer, Verdict, answer
+from lkm.signing.verify import Answer, SignatureVerdict, answer
 
 _EFIVARS = "sys/firmware/efi/efivars"
 
@@ -47,14 +47,14 @@ class Status(Switches):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class EnrolmentRequest:
     """What was asked of MokManager: the certificate, and the screens of the next boot.
 
     ``screens`` is empty when there is nothing to do, which ``already`` then says.
     """
 
     certificate: CertificateFacts
-    screens: tuple[Screen, ...]
+    screens: tuple[MokScreen, ...]
     already: str = ""
 
 
@@ -70,8 +70,8 @@ def status_of(read_file: ReadFile) -> Status:
     return Status(
         **{field.name: getattr(state, field.name) for field in fields(Switches)},
         enforcement=enforced.value if enforced else None,
-        unsigned=answer(Verdict.UNSIGNED, enforced) if enforced else None,
-        unknown_key=answer(Verdict.UNKNOWN_KEY, enforced) if enforced else None,
+        unsigned=answer(SignatureVerdict.UNSIGNED, enforced) if enforced else None,
+        unknown_key=answer(SignatureVerdict.UNKNOWN_KEY, enforced) if enforced else None,
         enrolled=_keys(state.enrolled),
         pending=_keys(state.pending),
         pending_deletion=_keys(state.pending_deletion),
@@ -85,24 +85,24 @@ def _keys(enrolled: Sequence[EnrolledKey]) -> tuple[Key, ...]:
     return tuple(Key(key.variable, facts(key.certificate)) for key in enrolled)
 
 
-def enroll(path: str | os.PathLike[str], password: str, *, root: str = "/") -> Request:
+def enroll(path: str | os.PathLike[str], password: str, *, root: str = "/") -> EnrolmentRequest:
     """Ask MokManager, through mokutil, to enrol the certificate in a file at the next boot."""
     found = certificate.load(path)
     state = _firmware_state(root)
     if state.is_enrolled(found):
-        return Request(facts(found), (), "it is enrolled already")
+        return EnrolmentRequest(facts(found), (), "it is enrolled already")
     _mokutil("--import", found, password, root)
-    return Request(facts(found), mokmanager.enrolment())
+    return EnrolmentRequest(facts(found), mokmanager.enrolment())
 
 
-def delete(path: str | os.PathLike[str], password: str, *, root: str = "/") -> Request:
+def delete(path: str | os.PathLike[str], password: str, *, root: str = "/") -> EnrolmentRequest:
     """Ask MokManager, through mokutil, to delete the certificate in a file at the next boot."""
     found = certificate.load(path)
     state = _firmware_state(root)
     if not state.is_enrolled(found):
-        return Request(facts(found), (), "it is not enrolled")
+        return EnrolmentRequest(facts(found), (), "it is not enrolled")
     _mokutil("--delete", found, password, root)
-    return Request(facts(found), mokmanager.deletion())
+    return EnrolmentRequest(facts(found), mokmanager.deletion())
 
 
 def _firmware_state(root: str) -> TrustState:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from lkm.errors import KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel, LoadFlags
-from lkm.operations.install_commands import run_shell
-from lkm.tree.plan import Plan, Step, StepKind, Target
+from lkm.operations.running.install_commands import run_shell
+from lkm.tree.plan import Plan, PlanTarget, Step, StepKind
 from lkm.tree.resolver import Loaded
 
 Show = Callable[[Step], None]
@@ -32,7 +32,7 @@ class LoadOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class LoadFailure:
     """Why a target was not loaded: the errno kmod reports, the signal, what the kernel logged.
 
     ``module`` is the target, ``step`` the one of its steps that failed, ``detail`` what was found
@@ -58,7 +58,7 @@ def loaded_in(kernel: Kernel) -> Loaded:
 
 def carry_out(
     plan: Plan, kernel: Kernel, options: LoadOptions, show: Show | None = None
-) -> tuple[Failure | None, ...]:
+) -> tuple[LoadFailure | None, ...]:
     """Load every target of ``plan``; return what went wrong for each, ``None`` for nothing.
 
     kmod's exit status follows the last one. A kernel that dies raises KernelDiedError.
@@ -67,8 +67,8 @@ def carry_out(
 
 
 def _load_target(
-    target: Target, kernel: Kernel, options: LoadOptions, show: Show | None
-) -> Failure | None:
+    target: PlanTarget, kernel: Kernel, options: LoadOptions, show: Show | None
+) -> LoadFailure | None:
     for step in target.steps:
         failure = _carry_out_step(target, step, kernel, options, show)
         if failure is None:
@@ -83,10 +83,10 @@ def _load_target(
 
 
 def _carry_out_step(
-    target: Target, step: Step, kernel: Kernel, options: LoadOptions, show: Show | None
-) -> Failure | None:
+    target: PlanTarget, step: Step, kernel: Kernel, options: LoadOptions, show: Show | None
+) -> LoadFailure | None:
     if step.kind in _SATISFIED:
-        return Failure(target.module, step, errno.EEXIST)
+        return LoadFailure(target.module, step, errno.EEXIST)
     if step.kind is StepKind.BLACKLISTED:
         return None
     if show:
@@ -98,27 +98,27 @@ def _carry_out_step(
     if step.kind is StepKind.INSMOD:
         return _insmod(target, step, kernel, options.flags)
     detail = f"could not find module by name='{step.module}'"
-    return Failure(target.module, step, errno.ENOENT, detail=detail)
+    return LoadFailure(target.module, step, errno.ENOENT, detail=detail)
 
 
-def _install(target: Target, step: Step, kernel: Kernel) -> Failure | None:
+def _install(target: PlanTarget, step: Step, kernel: Kernel) -> LoadFailure | None:
     if loaded_in(kernel)(step.module):  # by a step before this one
-        return Failure(target.module, step, errno.EEXIST)
+        return LoadFailure(target.module, step, errno.EEXIST)
     command = step.command.replace("$CMDLINE_OPTS", step.options)
     status = run_shell(kernel, command, {"MODPROBE_MODULE": step.module})
     if status == 0:
         return None
     detail = f"Error running install command '{command}' for module {step.module}: retcode {status}"
-    return Failure(target.module, step, errno.EINVAL, detail=detail)
+    return LoadFailure(target.module, step, errno.EINVAL, detail=detail)
 
 
-def _insmod(target: Target, step: Step, kernel: Kernel, flags: LoadFlags) -> Failure | None:
+def _insmod(target: PlanTarget, step: Step, kernel: Kernel, flags: LoadFlags) -> LoadFailure | None:
     try:
         kernel.load(step.path, step.options, flags=flags)
     except KernelDiedError:
         raise
     except KernelError as error:
-        return Failure(target.module, step, error.errno, error.signal, error.log)
+        return LoadFailure(target.module, step, error.errno, error.signal, error.log)
     except OSError as error:  # the file went away
-        return Failure(target.module, step, error.errno or errno.EIO)
+        return LoadFailure(target.module, step, error.errno or errno.EIO)
     return None

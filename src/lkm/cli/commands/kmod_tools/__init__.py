@@ -1,0 +1,1 @@
+"""The kmod tools: their options, their output, their exit status."""

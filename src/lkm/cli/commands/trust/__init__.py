@@ -1,0 +1,1 @@
+"""The commands about keys, signatures and Secure Boot."""

@@ -1,0 +1,1 @@
+"""What one does with the modules of a running kernel: one file per verb."""
