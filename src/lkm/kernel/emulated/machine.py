@@ -105,16 +105,18 @@ class EmulatedMachine(Syscalls):
         *,
         guard: bool = False,
         trace: bool = False,
+        rules: bool = False,
         guard_alignment: int = 8,
     ) -> Interposition:
         """Watch a module from the next time it is loaded until the machine is rewound.
 
         ``guard`` puts its objects on guarded pages (see ``guard.GuardHeap`` for the alignment),
-        ``trace`` keeps its calls. There is one interposition at a time.
+        ``trace`` keeps its calls, ``rules`` holds it to the kernel's rules (locking, what it
+        leaves behind, which memory is whose). There is one interposition at a time.
         """
         # Imported when wanted: most machines run without.
         from lkm.kernel.emulated.watch.code_page import Workshop
-        from lkm.kernel.emulated.watch.interposition import Interposition
+        from lkm.kernel.emulated.watch.interposition import Interposition, InterpositionTools
 
         self._end_interposition()
         restored = self.session.restored
@@ -122,7 +124,11 @@ class EmulatedMachine(Syscalls):
             self._workshop = Workshop(restored.processor)
         heap = self._guard_heap(guard_alignment) if guard else None
         made = Interposition(
-            restored.processor, self.image, image, self._workshop, heap=heap, trace=trace
+            restored.processor,
+            self.image,
+            image,
+            self._workshop,
+            InterpositionTools(heap, trace, rules),
         )
         restored.module_loads.listener = made.coming
         self._interposition = made

@@ -72,6 +72,8 @@ class Processor:
         self._watchdog = Watchdog(uc.emu_stop)
         self._spins = 0
         self._raised: BaseException | None = None
+        self.on_user_return: Callable[[int], None] | None = None
+        """Called with the task_struct of each task that is about to return to user mode."""
         self._tick_due = False
         self._ram_size = len(ram)
         self._hooks: set[int] = set()
@@ -171,6 +173,8 @@ class Processor:
             rip = self.place
             if rip == self.layout.user_return + 1:
                 task, pid = self.current
+                if self.on_user_return:
+                    self.on_user_return(task)
                 return UserReturn(task, pid, self.register(x86.UC_X86_REG_RSP))
             if self._tick_due:
                 self._tick_due = False

@@ -45,9 +45,7 @@ _MUTEXES = {
 }
 _MUTEX_ENDS = {"mutex_unlock", "rt_mutex_unlock", "rt_spin_unlock", "up_read", "up_write"}
 _SEMAPHORES = {"down", "down_interruptible", "down_killable", "down_timeout"}
-_MAY_FAIL = {
-    name for name in _MUTEXES | _SEMAPHORES if name.endswith(("ible", "able", "timeout"))
-}
+_MAY_FAIL = {name for name in _MUTEXES | _SEMAPHORES if name.endswith(("ible", "able", "timeout"))}
 _SPIN_TRIES = {
     *("_raw_spin_trylock", "_raw_spin_trylock_bh"),
     *("_raw_read_trylock", "_raw_write_trylock"),
@@ -279,9 +277,7 @@ class LockRules(Check):
         """Whether a lock says of itself that somebody has it."""
         return bool(self.scene.u32(lock) if kind is _Kind.SPIN else self.scene.u64(lock))
 
-    def _check_deadlock(
-        self, task: int, lock: int, kind: _Kind, function: str, site: Site
-    ) -> None:
+    def _check_deadlock(self, task: int, lock: int, kind: _Kind, function: str, site: Site) -> None:
         mine = [each for each in self._holds(task) if each.lock == lock]
         if kind is _Kind.SPIN and not mine:
             others = [each for other in list(self._state.held) for each in self._holds(other)]

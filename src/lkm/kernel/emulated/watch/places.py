@@ -26,6 +26,8 @@ class CodePlaces:
         self._processor = processor
         self._kernel = kernel
         self.map: ModuleMap | None = None
+        self.jumped: dict[int, Site] = {}
+        """By task: the call that it made by jumping, and that has not come back."""
 
     def site(self, address: int) -> Site:
         """Return the place of an address of code."""
@@ -45,6 +47,8 @@ class CodePlaces:
         """Return the innermost call on the stack that the module made."""
         if self.map is None:
             return None
+        if self.jumped and (jumped := self.jumped.get(self._processor.current[0])):
+            return jumped
         stack = self._processor.register(x86.UC_X86_REG_RSP)
         with contextlib.suppress(NotMapped):
             for index in range(_STACK_WORDS):
