@@ -15,7 +15,13 @@ import socket
 import struct
 from collections.abc import Callable
 
-from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
+from lkm.kernel.syscalls import (
+    FileReading,
+    FileStatus,
+    ReadingCollector,
+    SyscallOutcome,
+    Syscalls,
+)
 
 # init_module, delete_module, finit_module: arch/*/entry/syscalls/*.tbl and, for the
 # architectures not named here, include/uapi/asm-generic/unistd.h.
@@ -29,6 +35,7 @@ _MODULE_CALLS = {
     "s390x": (128, 129, 344),
 }
 _GENERIC_CALLS = (105, 106, 273)
+_READING = struct.Struct("=I??i")
 
 
 class LiveSyscalls(Syscalls):
@@ -149,6 +156,49 @@ class LiveSyscalls(Syscalls):
         """delete_module(2), in a child."""
         return self._in_child(self._delete_module, os.fsencode(name), flags)
 
+    def read_in_task(self, path: str, flags: int, most: int) -> FileReading:
+        """Open a file and read at most ``most`` bytes of it, in a child."""
+
+        def reading() -> bytes:
+            collector = ReadingCollector(most)
+            number, ended = 0, False
+            try:
+                descriptor = os.open(path, flags)
+                while (size := collector.wanted) and not ended:
+                    data = os.read(descriptor, size)
+                    ended = not data
+                    if data:
+                        collector.add(data)
+            except OSError as error:
+                number = error.errno or errno.EIO
+            done = collector.result(ended=ended, errno=number)
+            return _READING.pack(done.reads, done.ended, done.repeats, number) + done.data
+
+        answer, signal = answer_of_child(reading)
+        if len(answer) < _READING.size:
+            return FileReading(errno=0 if signal else errno.ECHILD, signal=signal)
+        reads, ended, repeats, number = _READING.unpack_from(answer)
+        return FileReading(answer[_READING.size :], reads, ended, repeats, number)
+
+    def write_in_task(self, path: str, flags: int, data: bytes) -> SyscallOutcome:
+        """Open a file and write to it, in a child."""
+
+        def writing() -> tuple[int, int]:
+            try:
+                descriptor = os.open(path, flags)
+                written = 0
+                while written < len(data) or not data:
+                    count = os.write(descriptor, data[written:])
+                    written += count
+                    if not count:
+                        break
+                os.close(descriptor)
+            except OSError as error:
+                return 0, error.errno or errno.EIO
+            return written, 0
+
+        return run_in_child(writing)
+
     def shut_down(self) -> None:
         """Nothing: the machine is not ours to end."""
 
@@ -167,23 +217,31 @@ class LiveSyscalls(Syscalls):
 
 def run_in_child(system_call: Callable[[], tuple[int, int]]) -> SyscallOutcome:
     """Run ``system_call`` (it returns result and errno) in a fork of this process."""
+    answer, signal = answer_of_child(lambda: struct.pack("=qi", *system_call()))
+    if len(answer) == 12:
+        result, number = struct.unpack("=qi", answer)
+        return SyscallOutcome(result=result, errno=number)
+    return SyscallOutcome(signal=signal) if signal else SyscallOutcome(errno=errno.ECHILD)
+
+
+def answer_of_child(work: Callable[[], bytes]) -> tuple[bytes, int]:
+    """Run ``work`` in a fork of this process; return what it returns, and the signal it died of."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         # Nothing of the parent's may run here: no finally, no atexit, no buffered output.
         try:
-            os.write(writer, struct.pack("=qi", *system_call()))
+            answer = memoryview(work())
+            while answer:
+                answer = answer[os.write(writer, answer) :]
         finally:
             os._exit(0)
     os.close(writer)
     try:
-        answer = os.read(reader, 12)
+        parts = []
+        while part := os.read(reader, 1 << 16):
+            parts.append(part)
     finally:
         os.close(reader)
         _, status = os.waitpid(child, 0)
-    if len(answer) == 12:
-        result, number = struct.unpack("=qi", answer)
-        return SyscallOutcome(result=result, errno=number)
-    if os.WIFSIGNALED(status):
-        return SyscallOutcome(signal=os.WTERMSIG(status))
-    return SyscallOutcome(errno=errno.ECHILD)
+    return b"".join(parts), os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0

@@ -61,7 +61,11 @@ def _number(fail_alloc: str | None) -> int:
               help="The one to try, of a folder that builds several.")  # fmt: skip
 @click.option("--fail-alloc", metavar="N|each",
               help="Fail its Nth allocation, or each in turn in a fresh kernel.")  # fmt: skip
-@click.option("--guard", is_flag=True, help="Catch overflow, use after free, double free.")
+@click.option("--fast", is_flag=True,
+              help="Do not guard its memory or check locking and what it leaves.")  # fmt: skip
+@click.option("--guard", is_flag=True, hidden=True, help="Guard its memory (the default).")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=1.0, show_default=True,
+              metavar="SECONDS", help="Let time pass after loading and unloading.")  # fmt: skip
 @click.option("--trace", is_flag=True, help="List its calls into the kernel.")
 @click.option("--sig-enforce", is_flag=True, help="Let the kernel demand a valid signature.")
 @click.option("--lockdown", is_flag=True, help="Lock the kernel down, as Secure Boot does.")
@@ -79,7 +83,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     write: tuple[str, ...],
     select: str,
     fail_alloc: str | None,
+    fast: bool,
     guard: bool,
+    wait: float,
     trace: bool,
     sig_enforce: bool,
     lockdown: bool,
@@ -100,6 +106,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         sig_enforce=sig_enforce,
         lockdown=lockdown,
         keep=keep,
+        wait=wait,
     )
     request = TrialRequest(
         what,
@@ -107,7 +114,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         kernel=kernel,
         select=select,
         fetch=fetch,
-        watching=Watching(guard, trace, _number(fail_alloc)),
+        watching=Watching(guard, trace, _number(fail_alloc), fast),
         fail_each=fail_alloc == "each",
     )
     printer = JsonLines() if as_json else TextPrinter()

@@ -20,22 +20,36 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Procedure:
-    """What is to be done with the module: switches first, load, actions in order, unload."""
+    """What is to be done with the module: switches first, load, actions in order, unload.
+
+    ``wait`` are the seconds of the kernel's own time that pass after loading and after unloading.
+    """
 
     parameters: tuple[str, ...] = ()
     actions: tuple[Action, ...] = ()
     sig_enforce: bool = False
     lockdown: bool = False
     keep: bool = False
+    wait: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none."""
+    """What to watch for; ``fail`` is the allocation to fail, from 1; 0: none.
+
+    The emulated kernel guards the module's memory and holds it to the kernel's rules, but for
+    ``fast``; ``guard`` asks for that explicitly, which other kernels refuse.
+    """
 
     guard: bool = False
     trace: bool = False
     fail: int = 0
+    fast: bool = False
+
+    @property
+    def checks(self) -> bool:
+        """Whether the module's memory is guarded and the kernel's rules are checked."""
+        return self.guard or not self.fast
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from lkm.build import kbuild
@@ -23,6 +24,7 @@ from lkm.operations.trial import events
 from lkm.operations.trial.request import TrialRequest, Watching
 from lkm.operations.trial.run import Run
 from lkm.operations.trial.subject import Wanted, find_modules
+from lkm.operations.trial.unchecked import left_out
 
 Emit = Callable[[events.Event], None]
 
@@ -42,6 +44,7 @@ class _Trial:
     def __init__(self, request: TrialRequest, emit: Emit) -> None:
         self.request = request
         self.told: list[events.Event] = []
+        self._unchecked: list[str] = []
         self._emit_to = emit
 
     def emit(self, event: events.Event) -> None:
@@ -58,14 +61,16 @@ class _Trial:
         with self._open(choice) as kernel:
             wanted = find_modules(file or self.request.what, bool(file), choice.known, kernel)
             problems = self._try(kernel, wanted, choice)
+        self.emit(events.NotChecked(tuple(self._unchecked + left_out(choice.kind, self.told))))
         finished = events.Finished(tuple(problems), time.monotonic() - started)
         self.emit(finished)
         return finished
 
     def _choose(self) -> Choice:
         request = self.request
+        asked = replace(request.watching, fast=False)
         choice = choose(request.kernel, _wish(request), self.progress)
-        if choice.kind != "emulated" and (request.fail_each or request.watching != Watching()):
+        if choice.kind != "emulated" and (request.fail_each or asked != Watching()):
             raise UsageError(
                 f"{choice.where} cannot watch the module or fail its allocations",
                 hint="--fail-alloc, --guard and --trace take --kernel emulated",
@@ -107,6 +112,7 @@ class _Trial:
             return self._try_watched(kernel, wanted, choice)
         running = Run(kernel, wanted, self.emit, choice.image)
         running.carry_out(self.request.procedure)
+        self._unchecked += running.tell.unchecked
         return running.problems
 
     def _try_watched(self, kernel: Kernel, wanted: Wanted, choice: Choice) -> list[str]:
@@ -118,10 +124,12 @@ class _Trial:
         instruments = Instruments(machine, wanted.image, self.request.watching, self.emit)
         running = Run(kernel, wanted, self.emit, choice.image, instruments)
         running.carry_out(procedure)
+        self._unchecked += running.tell.unchecked + instruments.unchecked()
         made = len(instruments.allocations)
         if self.request.fail_each:
+            fast = not self.request.watching.checks
             return running.problems + failures.fail_each(
-                machine, wanted, procedure, made, self._emit_to
+                machine, wanted, procedure, made, self._emit_to, fast=fast
             )
         if not self.request.watching.fail:
             return running.problems

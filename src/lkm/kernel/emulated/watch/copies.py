@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from lkm.kernel.emulated.hardware.death import NotMapped
 from lkm.kernel.emulated.watch.checks import Check, Scene
-from lkm.kernel.emulated.watch.findings import BrokenRule, Rule
+from lkm.kernel.emulated.watch.findings import BrokenRule, Rule, Site
 from lkm.kernel.emulated.watch.guard import GuardHeap
 
 _SHORTEST = 3
@@ -22,6 +22,7 @@ class Copies(Check):
     def __init__(self, scene: Scene, heap: GuardHeap) -> None:
         super().__init__(scene)
         self._heap = heap
+        self.last: Site | None = None
 
     def attach(self) -> None:
         """Stand at the kernel's one function for it."""
@@ -29,6 +30,8 @@ class Copies(Check):
 
     def _copying(self) -> None:
         source, size = self.scene.argument(1), self.scene.argument(2)
+        site = self.scene.places.caller()
+        self.last = site or self.last
         made = self._heap.object_at(source)
         if made is None or not 0 < size < _MOST:
             return
@@ -39,7 +42,6 @@ class Copies(Check):
             return
         fresh = self._heap.untouched(source, data)
         count = sum(fresh)
-        site = self.scene.places.caller()
         if site is None or max(fresh, default=0) < _SHORTEST:
             return
         words = (

@@ -79,12 +79,14 @@ class Interposition:
         sleeps = self._locks.allocates if tools.rules else None
         self._memory = AllocationWatch(self._scene, tools.heap, sleeps)
         self._checks: list[Check] = []
+        self._copies: Copies | None = None
         if tools.rules:
             imports = frozenset(symbol.name for symbol in image.imports)
             self._checks += [self._locks, Registrations(self._scene, imports)]
             self._checks += [Scheduled(self._scene), AccessRules(self._scene)]
         if tools.heap is not None:
-            self._checks.append(Copies(self._scene, tools.heap))
+            self._copies = Copies(self._scene, tools.heap)
+            self._checks.append(self._copies)
         self._checks.append(self._memory)  # last, for it may return to the caller at once
         processor.exceptions.on_page_fault = self._page_fault
         processor.on_user_return = self._returning
@@ -128,6 +130,11 @@ class Interposition:
     def broken_rules(self) -> tuple[BrokenRule, ...]:
         """The rules of the kernel that the module broke, in order."""
         return tuple(self._scene.found)
+
+    @property
+    def last_copy(self) -> Site | None:
+        """Where the module last copied something to user space."""
+        return self._copies.last if self._copies else None
 
     @property
     def trace(self) -> tuple[TracedCall, ...]:

@@ -14,7 +14,6 @@ from lkm.kernel.emulated.watch.checks import Check, Scene
 from lkm.kernel.emulated.watch.findings import BrokenRule, Rule, Site
 
 _KERNEL_ERRORS = 2**64 - 4096
-_MOST_LISTED = 4096
 
 KeyReader = Callable[[Scene], int]
 NameReader = Callable[[Scene, int], str]
@@ -34,7 +33,9 @@ class _Kind:
 
     ``key`` gives what identifies it, read at the entry of the function that registers; where
     ``by_result`` it is what that function returns; ``gives_pointer``: what it returns is no errno.
-    ``undo`` are the functions that undo it, each with what gives the key there. ``name`` gives its name at entry. ``words`` has ``{name}``.
+    ``undo`` are the functions that undo it, each with what gives the key there; ``gone`` looks
+    whether it still is registered. ``name`` gives its name at entry; ``words`` has ``{name}``.
+    ``roots`` are parts of names of which the module must import one.
     """
 
     words: str
@@ -122,6 +123,19 @@ def _net_device_gone(scene: Scene, device: int) -> bool:
     return state != 1  # NETREG_REGISTERED
 
 
+def _kprobe_gone(scene: Scene, probe: int) -> bool:
+    """Whether a probe is in no list of the kernel's (``hlist_del_rcu`` poisons the link)."""
+    at = scene.offset("kprobe", "hlist.pprev")
+    return at is None or scene.u64(probe + at) in (0, _LIST_POISON2)
+
+
+def _kernels_own(scene: Scene, kobject: int) -> bool:
+    """Whether a kobject is one that the kernel keeps for itself, and takes away when it likes."""
+    return _sysfs_path(scene, kobject).startswith(_KERNELS_OWN)
+
+
+_LIST_POISON2 = 0xDEAD000000000122
+_KERNELS_OWN = ("/sys/module/", "/sys/kernel/slab/", "/sys/kernel/iommu_groups/")
 _NOTIFIER_ENDS = tuple(
     (f"{kind}_notifier_chain_unregister", _nth(1)) for kind in ("blocking", "atomic", "raw", "srcu")
 )
@@ -226,6 +240,7 @@ _KINDS = (
         _nth(0),
         (),
         _member_text("kprobe", "symbol_name"),
+        gone=_kprobe_gone,
         roots=("kprobe", "kretprobe"),
     ),
     _Kind(
@@ -243,6 +258,7 @@ _KINDS = (
         _nth(0),
         (("__kobject_del", _nth(0)), ("kobject_cleanup", _nth(0))),
         lambda scene, key: scene.text(scene.u64(key + (scene.offset("kobject", "name") or 0)) or 0),
+        gone=_kernels_own,
         roots=("",),
     ),
     _Kind(
@@ -274,7 +290,6 @@ _PLAIN = (
     ("input handler", "input_register_handler", "input_unregister_handler"),
     ("generic netlink family", "genl_register_family", "genl_unregister_family"),
     ("crypto algorithm", "crypto_register_alg", "crypto_unregister_alg"),
-    ("kretprobe", "register_kretprobe", ""),
 )
 
 
@@ -323,12 +338,6 @@ class Registrations(Check):
                 self.scene.watch(function, self._registering(number, kind))
             for function, key in kind.undo:
                 self.scene.watch(function, self._undoing(number, key))
-        if self._uses("probe"):
-            self.scene.watch("unregister_kprobes", self._kprobes_gone)
-            self.scene.watch("unregister_kretprobes", self._kprobes_gone)
-
-    def _uses(self, part: str) -> bool:
-        return any(part in name for name in self._imports)
 
     def _registering(self, number: int, kind: _Kind) -> Callable[[], None]:
         def entered() -> None:
@@ -370,14 +379,6 @@ class Registrations(Check):
         """What was put into a directory of sysfs goes with it."""
         for place in [p for p, made in self._made.items() if made.owner == kobject]:
             del self._made[place]
-
-    def _kprobes_gone(self) -> None:
-        """unregister_kprobes(array, count)."""
-        array, count = self.scene.argument(0), self.scene.argument(1) & 0xFFFFFFFF
-        for index in range(min(count, _MOST_LISTED)):
-            probe = self.scene.u64(array + 8 * index)
-            for place in [p for p in self._made if p[1] == probe]:
-                del self._made[place]
 
     def leaving(self) -> None:
         """Tell what is still registered."""
