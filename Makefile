@@ -5,8 +5,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
+PAGE   := src/lkm/web/static/index.html
+PAGE_SOURCES := $(shell find src/lkm/web/ui -name node_modules -prune -o -type f -print)
 
-.PHONY: all fidelity check format kernels kernels-bench kernels-full test test-full demo bench clean packages
+.PHONY: all quick fidelity page check format kernels kernels-bench kernels-full test test-full demo bench clean packages
 all: check test
 
 $(STAMP): pyproject.toml
@@ -37,20 +39,31 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: kernels
+# The tests that need no fetched kernel: for every small change, in under a minute.
+quick: $(STAMP)
+	tools/packages quick
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not full and not kernel' $(ARGS)
+
+# The page that `lkm web` serves, built with a Node from PyPI.
+page: $(PAGE)
+$(PAGE): $(STAMP) $(PAGE_SOURCES)
+	tools/page check
+	touch $@
+
+test: kernels page
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m 'not full' $(ARGS)
 
-test-full: kernels-full
+test-full: kernels-full page
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
-demo: $(STAMP)
+demo: $(STAMP) page
 	tools/packages demo
 	tools/demo
 
 kernels-bench: $(STAMP) packages
 	tools/kernels bench
 
-bench: kernels-bench
+bench: kernels-bench page
 	$(BIN)/python -m bench $(ARGS)
 
 # docs/fidelity.md: every module of a kernel loaded in both machines; a quarter of an hour.
@@ -58,4 +71,4 @@ fidelity: kernels
 	$(BIN)/python tools/fidelity
 
 clean:
-	rm -rf $(VENV) .build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) src/lkm/web/static src/lkm/web/ui/node_modules .build .pytest_cache .mypy_cache .ruff_cache .hypothesis

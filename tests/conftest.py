@@ -3,7 +3,21 @@ from pathlib import Path
 import pytest
 
 from tests.support.kernels import KernelFiles, kernel_files
+from tests.support.needs import mark_kernel, uses_kernel
 from tests.support.trees import kmod_depmod, linked_tree
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`make quick`: a file that looks for a kernel when it is imported is not imported."""
+    quick = "not kernel" in config.option.markexpr
+    return (
+        True if quick and collection_path.suffix == ".py" and uses_kernel(collection_path) else None
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_kernel(items)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 
 from lkm.errors import FormatError
 from lkm.tree.index_file import IndexFile
-from lkm.tree.trie_or_text import open_index
+from lkm.tree.index_text import open_index
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ _UNSAFE = re.compile(r"[\s:#$%'\"\\;]")
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What a build gave: the modules, what the compiler said (warnings), how long it took.
+    """The result of a build: the modules, the compiler's output (warnings), the time it took.
 
     ``seconds`` is 0 when nothing had changed since the build before and none was needed.
     """

@@ -1,4 +1,4 @@
-"""Building with the tools that are here where those a kernel was built with are not.
+"""Build with this machine's compiler where the one a kernel was built with is not installed.
 
 A kernel's headers name its own compiler (``gcc-10``) and options that only such a compiler has.
 Modules built by another version load as well, so kbuild is told to use what is here.

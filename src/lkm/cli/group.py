@@ -23,7 +23,7 @@ class _Commands(click.Group):
         module = importlib.import_module(module_name)
         command: click.Command = (
             ToolCommand(module.TOOL, registry.summary(cmd_name), module.run)
-            if cmd_name in registry.KMOD_TOOLS
+            if cmd_name in registry.OWN_PARSERS
             else module.command
         )
         return command

@@ -50,9 +50,9 @@ def run(argv: Sequence[str]) -> int:
 def _dispatch(argv: Sequence[str]) -> int:
     program = os.path.basename(argv[0])
     argv = _kernel_first(argv)
-    if program in registry.KMOD_TOOLS:
+    if program in registry.OWN_PARSERS:
         return _run_tool(program, argv[1:])
-    if len(argv) > 1 and argv[1] in registry.KMOD_TOOLS:
+    if len(argv) > 1 and argv[1] in registry.OWN_PARSERS:
         return _run_tool(argv[1], argv[2:])
     from lkm.cli.group import main_group  # click costs 25 ms, which the kmod tools need not pay
 
@@ -70,9 +70,9 @@ def _kernel_first(argv: Sequence[str]) -> Sequence[str]:
 
 
 def _run_tool(name: str, arguments: Sequence[str]) -> int:
-    module = __import__(
-        f"lkm.cli.commands.kmod_tools.{name}", fromlist=["run"]
-    )  # importlib costs 1 ms
+    folder = "kmod_tools." if name in registry.KMOD_TOOLS else ""
+    place = f"lkm.cli.commands.{folder}{name}"
+    module = __import__(place, fromlist=["run"])  # importlib costs 1 ms
     status: int = module.run(list(arguments))
     return status
 

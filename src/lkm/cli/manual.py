@@ -14,7 +14,7 @@ from lkm.cli.tool_command import ToolCommand
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a manual page says of a command; ``options`` and ``commands`` are pairs with help."""
+    """The content of a command's manual page; ``options`` and ``commands`` are pairs with help."""
 
     name: str
     summary: str

@@ -1,4 +1,4 @@
-"""What modprobe does to a kernel: carry out a plan, and remove modules."""
+"""Carry out modprobe's plan on a kernel, and remove modules."""
 
 from __future__ import annotations
 

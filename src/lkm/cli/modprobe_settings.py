@@ -11,7 +11,7 @@ from lkm.cli.kmod_options import Parsed
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the options ask for.
+    """The options' values, typed.
 
     ``names`` are the operands; without ``all`` only the first is a module and ``parameters`` is
     made of the rest. ``where`` names the kernel. ``wait`` is in milliseconds, ``None`` when it

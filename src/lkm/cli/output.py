@@ -1,4 +1,4 @@
-"""What the commands share in showing things: JSON documents and a line of progress."""
+"""Output shared by the commands: JSON documents and a line of progress."""
 
 from __future__ import annotations
 

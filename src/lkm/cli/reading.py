@@ -1,4 +1,4 @@
-"""What commands read from a file or from standard input."""
+"""Read a command's input from a file or from standard input."""
 
 from __future__ import annotations
 

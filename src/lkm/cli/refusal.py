@@ -1,4 +1,4 @@
-"""What kmod's tools print when a kernel refuses: kmod's own line, then what the kernel logged."""
+"""Print a refused load as kmod's tools do: kmod's own line, then the kernel's log lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RefusedMessages(Protocol):
-    """What is known of a load that failed."""
+    """The messages of a load that failed."""
 
     @property
     def errno(self) -> int:
@@ -27,7 +27,7 @@ class RefusedMessages(Protocol):
 
     @property
     def log(self) -> tuple[str, ...]:
-        """What the kernel logged meanwhile."""
+        """The lines that the kernel logged meanwhile."""
         ...
 
 

@@ -11,6 +11,9 @@ import os
 
 KMOD_TOOLS = frozenset({"modinfo", "modprobe", "insmod", "rmmod", "lsmod", "depmod", "kmod"})
 
+OWN_PARSERS = KMOD_TOOLS | {"dkms"}
+"""The commands that parse their options themselves, as the program of that name does."""
+
 _FOLDER = os.path.join(os.path.dirname(__file__), "commands")
 _GROUPS = ("", "kmod_tools", "trust")
 """The folders that commands lie in, below ``commands``."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-import re
 import sys
-from typing import Any
 
 import click
 
-from lkm.cli.output import ProgressLine, plain
-from lkm.operations.trial import events
+from lkm.cli.output import ProgressLine
+from lkm.operations.trial import encoding, events
 from lkm.operations.trial.events import Outcome
 from lkm.operations.trial.observation import ObservedEntry, Registration
 from lkm.operations.trial.source_lines import Place
@@ -23,14 +21,10 @@ class JsonLines:
 
     def __call__(self, event: events.Event) -> None:
         """Print an event; progress is not one that a program needs."""
-        import msgspec  # costs start-up time, which text output need not pay
-
         if isinstance(event, events.Progress):
             return
-        name = re.sub(r"(?<!^)(?=[A-Z])", "-", type(event).__name__).lower()
-        fields: dict[str, Any] = msgspec.to_builtins(event, enc_hook=plain)
-        document = {"schema": "lkm.try/1", "event": name, **fields}
-        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        document = {"schema": "lkm.try/1", **encoding.document(event)}
+        sys.stdout.write(encoding.encoded(document) + "\n")
         sys.stdout.flush()
 
     def close(self) -> None:
@@ -62,6 +56,37 @@ class TextPrinter:
 @functools.singledispatch
 def _lines(event: object) -> list[str]:
     raise TypeError(f"no text for {type(event).__name__}")
+
+
+@_lines.register
+def _(event: events.LaidOut) -> list[str]:
+    rows = [_row("memory", f"{event.module}, {event.moment}")]
+    for run in event.pages:
+        pages = f"{run.count} page" + ("s" if run.count > 1 else "")
+        place = f"{run.address:#x}  {run.permissions or 'gone':<4}  {pages:<8}"
+        rows.append(_row("", f"{place}  {' '.join(run.sections)}"))
+    return rows
+
+
+@_lines.register
+def _(event: events.Relocated) -> list[str]:
+    where = f"{event.section}+{event.place:#x}: {event.type} {event.symbol}"
+    return [_row("relocated", f"{where}: {event.before} → {event.after}")]
+
+
+@_lines.register
+def _(event: events.MemoryFreed) -> list[str]:
+    return [_row("freed", f"{event.bytes} bytes, which only init used")]
+
+
+@_lines.register
+def _(event: events.Stage) -> list[str]:
+    return [_row("stage", f"{event.function}: {event.meaning}")]
+
+
+@_lines.register
+def _(event: events.Waiting) -> list[str]:
+    return [_row("waits", f"{event.seconds:g} s for what to do next")]
 
 
 @_lines.register

@@ -1,4 +1,4 @@
-"""What a person is shown: titled blocks, as plain text, or with colours and lines in a terminal."""
+"""Titled blocks for people: plain text, or colours and lines in a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What depmod keeps of a tree between runs, so that only what changed is read again.
+"""Facts of a tree kept between runs of depmod, so that only changed modules are read again.
 
 Two files below the cache directory: the small *state*, which suffices to see that nothing has
 changed, and the *facts* of all modules. Both are in Python's own ``marshal`` format, the fastest
@@ -32,7 +32,7 @@ _OTHERS_WRITE = 0o022
 
 
 class CachedState(Record):
-    """What a run saw and left: with the same of all this there is nothing to do."""
+    """The state a run saw and left; a run that finds the same state has nothing to do."""
 
     circumstances: str
     """Rules and options, in one text."""

@@ -1,4 +1,4 @@
-"""What ``depmod -e`` reports: symbols nobody has, and CRCs that disagree; and ``-v``'s reasons.
+"""The reports of ``depmod -e``: unresolved symbols and CRCs that disagree; ``-v``'s reasons.
 
 Source: kmod's ``tools/depmod.c: depmod_load_symvers, depmod_load_system_map,
 depmod_load_module_dependencies``.

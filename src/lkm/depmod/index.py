@@ -41,8 +41,8 @@ def index_tree(
 ) -> IndexOutcome:
     """Bring the index files of a tree up to date; problems of single modules go to ``report``.
 
-    ``explain`` is told why modules need each other. Raises ``OSError`` when the directory cannot
-    be listed or the files cannot be written.
+    ``explain`` is called with the reasons why modules need each other. Raises ``OSError`` when
+    the directory cannot be listed or the files cannot be written.
     """
     messages: Messages = {}
     try:

@@ -1,4 +1,4 @@
-"""What the directories of a tree hold, kept so that only those that have changed are listed again.
+"""The entries of a tree's directories, kept so that only changed directories are listed again.
 
 To list a directory costs five times as much as to see that it is what it was. A directory's change
 time tells, which unlike the modification time nobody can set back; but not that of a moment ago,

@@ -1,4 +1,4 @@
-"""What one module contributes to the indexes, and the NUL-joined strings it is stored in."""
+"""The facts that one module contributes to the indexes, stored in NUL-joined strings."""
 
 from __future__ import annotations
 

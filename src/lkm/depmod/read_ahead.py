@@ -74,7 +74,7 @@ class ReadAhead:
 
 
 def _bytes_from_disk() -> int:
-    """Return how many bytes this process has had read from disks; 0 where that is not told.
+    """Return how many bytes this process has read from disks; 0 where the kernel does not say.
 
     Source: the kernel's ``fs/proc/base.c: do_io_accounting``.
     """

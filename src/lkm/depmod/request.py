@@ -1,4 +1,4 @@
-"""What depmod is asked for and what it answers, and the files it deals with."""
+"""A request to depmod, its outcome, and the index files by part of the work."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OUTPUTS = tuple(name for names in PARTS.values() for name in names)
 
 
 class IndexRequest(Record):
-    """What to index: the release's ``directory`` of modules, and where the files go.
+    """A tree to index: the release's ``directory`` of modules, and the folder of the index files.
 
     ``config`` are depmod.d's directories (or files), the strongest first; ``cache`` is the folder
     for facts kept between runs, empty for none; ``workers`` how many processes may work at once.
@@ -58,7 +58,7 @@ class IndexRequest(Record):
 
 
 class IndexOutcome(Record):
-    """What a run did: how many modules there are, how many were read, which files were written.
+    """The result of a run: the number of modules, of modules read, and the files written.
 
     ``cycles`` are paths of module names that end where they begin; with any, nothing is written.
     """

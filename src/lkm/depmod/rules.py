@@ -1,4 +1,4 @@
-"""What depmod.d says for one kernel: which directories are searched, and which module wins.
+"""depmod.d's rules for one kernel: which directories are searched, and which of two modules wins.
 
 Source: kmod's ``tools/depmod.c: cfg_load, depmod_module_is_higher_priority``.
 """

@@ -1,4 +1,4 @@
-"""What tells a file from what it was before: its size, its time and its inode."""
+"""A file's signature: size, modification time and inode, which differ once it has changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_SIGNATURE: Signature = (-1, -1, -1)
 
 
 def signature(status: os.stat_result) -> Signature:
-    """Return what tells a file from what it was before."""
+    """Return a file's size, modification time and inode."""
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 

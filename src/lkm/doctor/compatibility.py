@@ -15,7 +15,7 @@ from lkm.module.image import ModuleImage
 
 
 class Distance(enum.Enum):
-    """What it takes until a module loads on a kernel; the value is the word shown."""
+    """How far a module is from loading on a kernel; the value is the word shown."""
 
     LOADS = "loads"
     REBUILD = "rebuild"

@@ -1,4 +1,4 @@
-"""What the doctor says: findings, each with its cause, evidence and fix."""
+"""The doctor's findings, each with its cause, evidence and fix."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What to do, in words, and as commands to copy (none where no command can do it)."""
+    """A remedy in words, and as commands to copy (none where no command can do it)."""
 
     text: str
     commands: tuple[str, ...] = ()

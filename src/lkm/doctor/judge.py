@@ -16,7 +16,7 @@ from lkm.module.image import ModuleImage
 
 
 class Verdict(enum.Enum):
-    """What will become of the load, as far as it can be known without running the module."""
+    """The outcome of a load, as far as it can be known without running the module."""
 
     LOADS = "loads"
     REFUSED = "refused"
@@ -24,10 +24,11 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was judged, the verdict, and why.
+    """A judged module: the verdict and the findings it rests on.
 
     ``errno`` and ``message`` are those of ``decisive``, the finding the kernel would answer with.
-    ``findings`` are all, the decisive one first; ``passed`` the gates that had nothing to say.
+    ``findings`` are all, the decisive one first; ``passed`` the gates that had nothing to say;
+    ``gate`` is the one that refuses.
     """
 
     module: str
@@ -37,6 +38,7 @@ class Judgement:
     decisive: Finding | None
     findings: tuple[Finding, ...]
     passed: tuple[str, ...]
+    gate: str = ""
 
     @property
     def loads(self) -> bool:
@@ -58,6 +60,7 @@ def judge(case: Case) -> Judgement:
     findings: list[Finding] = []
     passed: list[str] = []
     decisive: Finding | None = None
+    refused_by = ""
     for name, gate in _gates(findings):
         found = _ask(gate, case)
         findings += found
@@ -65,7 +68,7 @@ def judge(case: Case) -> Judgement:
         if not found:
             passed.append(name)
         if decisive is None and fatal:
-            decisive = fatal[-1]
+            decisive, refused_by = fatal[-1], name
     return Judgement(
         module=case.module,
         path=case.path,
@@ -74,6 +77,7 @@ def judge(case: Case) -> Judgement:
         decisive=decisive,
         findings=_ordered(findings, decisive),
         passed=tuple(passed),
+        gate=refused_by,
     )
 
 

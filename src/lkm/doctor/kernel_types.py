@@ -19,7 +19,7 @@ _COUNT = struct.Struct("<I")
 
 
 class KernelTypes:
-    """What a module's ``.BTF`` is held against; ``read`` is called once, when it is wanted."""
+    """The kernel types that a module's ``.BTF`` continues; ``read`` is called once, when needed."""
 
     def __init__(self, read: Callable[[], Base | None]) -> None:
         self._read = read

@@ -1,4 +1,4 @@
-"""What the kernel said, without what a log daemon or a console put in front of it."""
+"""The kernel's own text of each log line, without the prefixes of log daemons and consoles."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _once(found: Iterable[Explanation]) -> list[Explanation]:
 
 
 def _without_echoes(found: Sequence[Explanation]) -> list[Explanation]:
-    """Leave out what a more telling line explains: tools' lines, and ``err -22`` echoes."""
+    """Leave out lines that a more specific line explains: tools' lines, and ``err -22`` echoes."""
     kernel = [e for e in found if not e.general and e.finding.severity is Severity.FATAL]
     told = {e.finding.module for e in kernel}
     subjects = {(e.finding.module, e.finding.subject) for e in kernel if not _is_echo(e)}

@@ -30,7 +30,7 @@ Fields = tuple[bool, str, int | None]
 
 
 class KernelOffers(Mapping[str, Offer]):
-    """What the kernel itself exports, over plain tuples."""
+    """The symbols that the kernel itself exports, over plain tuples."""
 
     __slots__ = ("_fields",)
 
@@ -56,7 +56,7 @@ class KernelOffers(Mapping[str, Offer]):
 
 
 class TreeOffers(Mapping[str, Sequence[Offer]]):
-    """What the modules of a tree export: for each symbol the modules that have it."""
+    """The symbols that a tree's modules export: for each, the modules that have it."""
 
     __slots__ = ("_owners",)
 

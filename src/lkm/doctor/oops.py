@@ -21,7 +21,7 @@ MAX_REPORT_LINES = 600
 
 
 class Kind(enum.Enum):
-    """What sort of report it is."""
+    """The kind of a report."""
 
     OOPS = "oops"
     BUG = "BUG"
@@ -194,7 +194,7 @@ def _has_title(report: Sequence[LogLine]) -> bool:
 
 @dataclass(slots=True)
 class _Draft:
-    """What was read of one report so far."""
+    """One report as far as it was read."""
 
     code: Code | None = None
     code_address: int | None = None
@@ -287,7 +287,7 @@ def _with_address(location: Location, address: int) -> Location:
 
 
 def _read_line(draft: _Draft, text: str) -> None:
-    """Take from one line of a report what it tells."""
+    """Read one line of a report."""
     if draft.user:
         # The caller's user-space registers follow the kernel's; they say nothing about the fault.
         draft.user = text.strip() not in ("</TASK>", "") and not _MODULES.match(text)

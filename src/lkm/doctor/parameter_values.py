@@ -1,4 +1,4 @@
-"""What the kernel makes of a parameter string, value by value.
+"""Parse a parameter string as the kernel does, value by value.
 
 Source: ``lib/cmdline.c: next_arg``, ``kernel/params.c`` (parse_args, parse_one, param_set_*,
 param_array), ``lib/kstrtox.c``.

@@ -17,7 +17,7 @@ from lkm.vmlinux import config
 
 
 def read_headers(headers: Path, release: str, tree: TreeFacts | None = None) -> ImageFacts:
-    """Return what a kernel's headers tell of it; the rest from a module of its tree.
+    """Read the target facts that a kernel's headers hold; the rest from a module of its tree.
 
     What only the image knows (built-in keys, its own checks) stays unknown.
     """

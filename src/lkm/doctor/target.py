@@ -36,7 +36,7 @@ OPTIONS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What the kernel's image decides.
+    """The facts that the kernel's image decides.
 
     ``vermagic`` is "" where it could not be read; ``machine`` an ELF machine number; ``config``
     the build options that loading depends on; ``checks`` names the checks this kernel makes that
@@ -66,7 +66,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the running system lets one do.
+    """The permissions and policies of the running system.
 
     ``enforce``: only signed modules; ``lockdown``: ``none``, ``integrity`` or
     ``confidentiality``; ``blacklist``: ``module_blacklist=``. ``None``: not known. ``keys`` are

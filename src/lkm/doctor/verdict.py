@@ -1,4 +1,4 @@
-"""What an oops means: the guilty module, the fault in words, registers worth a look."""
+"""Explain an oops: the guilty module, the fault in words, registers worth a look."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class RegisterNote:
-    """A register whose value tells something: into which module it points, or what it is."""
+    """A register worth a look: the module it points into, or a value that has a meaning."""
 
     register: str
     value: int

@@ -1,1 +1,1 @@
-"""What modules and kernel images have in common as ELF files: numbers, layouts, notes."""
+"""ELF files, which modules and kernel images both are: header, sections, symbols, notes."""

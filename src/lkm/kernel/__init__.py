@@ -1,1 +1,1 @@
-"""What runs modules: one ``Kernel`` over three ways to make a system call."""
+"""Kernels that run modules: one ``Kernel`` class over three ways to make a system call."""

@@ -11,7 +11,7 @@ from lkm.kernel.syscalls import Syscalls
 
 
 class Closing(abc.ABC):
-    """What a ``with`` block closes at its end; or call ``close``."""
+    """A resource that a ``with`` block closes at its end; or call ``close``."""
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -34,7 +34,7 @@ class LoadFlags(enum.IntFlag):
 
 
 class LoadableImage(Protocol):
-    """What ``Kernel.load`` needs of a module that was read already."""
+    """The part of a module already read that ``Kernel.load`` needs."""
 
     @property
     def path(self) -> str:

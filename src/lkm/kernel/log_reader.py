@@ -34,7 +34,7 @@ def _read_by_syslog(syscalls: Syscalls) -> tuple[LogRecord, ...]:
 
 
 class LogWatch(Watch):
-    """What the kernel logs from the moment this is made; nothing where that may not be read."""
+    """The records that the kernel logs from now on; none where the log may not be read."""
 
     def __init__(self, syscalls: Syscalls) -> None:
         super().__init__(syscalls)

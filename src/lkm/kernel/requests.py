@@ -1,4 +1,4 @@
-"""What a kernel asks user space for by executing modprobe, and who answers.
+"""The requests a kernel makes of user space by executing modprobe, and who answers them.
 
 Source: ``kernel/module/kmod.c: call_modprobe`` (``/sbin/modprobe -q -- NAME``).
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class SyscallOutcome:
-    """What became of a call made in a task of its own: a result, an errno or a signal.
+    """The outcome of a call made in a task of its own: a result, an errno or a signal.
 
     ``result`` is the system call's non-negative result, ``errno`` the positive error number (0
     for none), ``signal`` the signal that killed the task (9 after an oops, 11 after a BUG).

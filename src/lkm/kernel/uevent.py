@@ -1,4 +1,4 @@
-"""What the kernel tells user space of its devices: uevents.
+"""Uevents: the kernel's messages to user space about its devices.
 
 Source: ``lib/kobject_uevent.c: kobject_uevent_env`` (the message), ``netlink(7)`` (the socket).
 """

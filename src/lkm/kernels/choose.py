@@ -48,7 +48,7 @@ class Choice:
 
     @property
     def where(self) -> str:
-        """What ``open_kernel`` takes."""
+        """The kernel as ``open_kernel`` takes it."""
         if self.kind == "live" or self.known is None:
             return self.kind
         return f"{self.kind}:{self.known.release}"
@@ -56,7 +56,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the module asks of its kernel.
+    """A module's requirements of its kernel.
 
     ``built_for`` is the release in its vermagic, if it has one; ``from_source`` says that the
     kernel's headers are needed; ``fetch`` that what is missing may be downloaded.

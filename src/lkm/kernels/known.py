@@ -42,7 +42,7 @@ def cache_folder() -> Path:
 def known_kernels(root: str | os.PathLike[str] = "/") -> tuple[KnownKernel, ...]:
     """Return the kernels of ``root`` and the fetched ones, oldest release first.
 
-    A release that is in both places is told twice, the fetched one first, as it is complete.
+    A release that is in both places comes twice, the fetched one first, as it is complete.
     """
     found = [fetched_kernel(release) for release in fetched_releases()]
     found += [_describe(release, Path(root), fetched=False) for release in _releases(Path(root))]

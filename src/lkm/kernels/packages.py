@@ -1,4 +1,4 @@
-"""What ``lkm.kernels.known`` needs of a distribution's package tool, and how such a tool is run."""
+"""The protocol of a distribution's package tool, and running such a tool."""
 
 from __future__ import annotations
 

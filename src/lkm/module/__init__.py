@@ -1,1 +1,1 @@
-"""What a .ko is: bytes to frozen facts; reading parts of a file is all the I/O there is."""
+"""Module files: bytes to frozen facts; reading parts of a file is all the I/O there is."""

@@ -37,7 +37,7 @@ class Compression(Enum):
 
     @property
     def suffix(self) -> str:
-        """What follows ``.ko`` in the file name."""
+        """The file name's suffix after ``.ko``."""
         return _SUFFIXES[self]
 
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lkm.elf.file import ElfFile, Section, SectionFlag
+from lkm.elf.file import ElfFile, Section, SectionFlag, SectionType
 
 PAGE_SIZE = 4096
 _NOT_LOADED = frozenset({".modinfo", "__versions", "__version_ext_crcs", "__version_ext_names"})
@@ -85,6 +85,23 @@ def _group(section: Section, read_only_after_init: frozenset[str]) -> int:
     if not section.flags & SectionFlag.WRITE:
         return 1
     return 2 if section.name in read_only_after_init else 3
+
+
+def group_name(section: Section) -> str:
+    """Return what the kernel calls the memory a section is put into (``enum mod_mem_type``).
+
+    Empty for a section that is not loaded; per-processor data is ``percpu``.
+    """
+    if section.name == _PERCPU:
+        return "percpu"
+    if section.type == SectionType.SYMTAB or section.name == ".strtab":
+        return "init_data"
+    if not is_loaded(section):
+        return ""
+    kind = _group(section, _RO_AFTER_INIT)
+    if is_init(section.name):
+        return ("init_text", "init_rodata", "init_data", "init_data")[kind]
+    return ("text", "rodata", "ro_after_init", "data")[kind]
 
 
 def _with_symbols(elf: ElfFile, core: int, init: int) -> tuple[int, int]:

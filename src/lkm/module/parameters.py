@@ -1,4 +1,4 @@
-"""Module parameters: what ``.modinfo`` tells of them, and what the ``__param`` table adds.
+"""Module parameters: from ``.modinfo``, and from the ``__param`` table.
 
 Sources: ``include/linux/moduleparam.h`` (``struct kernel_param``, ``kparam_string``,
 ``kparam_array``), ``kernel/params.c``.
@@ -32,7 +32,7 @@ _NUMBERS = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter; what the file does not tell is ``None``.
+    """One parameter; fields that the file does not give are ``None``.
 
     ``type`` is MODULE_PARM's word (``int``, ``charp``, ``array of bool``), ``permission`` the mode
     of its file in /sys/module (0: it has none), ``limit`` the most elements of an array or bytes

@@ -1,4 +1,4 @@
-"""Following pointers in a file that is not linked yet: each is a relocation entry."""
+"""Follow relocated pointers in an unlinked file: each is a relocation entry."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ _ID_TYPES = ("PGP", "X509", "PKCS#7")
 
 @dataclass(frozen=True, slots=True)
 class ClaimedSigner:
-    """What a signature says of its maker: ``name`` is the issuer's common name, unverified.
+    """A signature's claim about its maker: ``name`` is the issuer's common name, unverified.
 
     ``key_id`` is the certificate's serial number, big-endian, ``digest`` the hash algorithm's name
     and ``signature`` the bytes of the signature proper.

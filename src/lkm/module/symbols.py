@@ -1,4 +1,4 @@
-"""What a module offers and what it needs: exported symbols, undefined symbols, their CRCs.
+"""A module's exported and undefined symbols, and their CRCs.
 
 Sources: ``include/linux/export.h`` (``struct kernel_symbol``), ``scripts/mod/modpost.c``
 (``__versions``, ``__version_ext_*``), ``kernel/module/version.c: check_version``.

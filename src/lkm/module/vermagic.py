@@ -25,7 +25,7 @@ class Vermagic:
 
 @dataclass(frozen=True, slots=True)
 class VermagicDifference:
-    """What one version magic has that the other has not."""
+    """A difference between two version magics."""
 
     release: tuple[str, str] | None
     missing: tuple[str, ...]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Order(Record):
-    """What depmod is told to do; paths are absolute.
+    """A depmod command; paths are absolute.
 
     ``directory`` is the release's module directory, ``output`` where the files go, ``config``
     depmod.d's directories (kmod's own where empty). ``system_map`` or ``symvers`` say which

@@ -1,4 +1,4 @@
-"""What changed from one kernel's modules to another's."""
+"""Compare the modules of two kernels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class TreeDifference:
-    """What changed from ``before`` to ``after`` (releases).
+    """The changes from the release ``before`` to ``after``.
 
     For modules the values are ``module`` or ``built in``, for parameters their types, for
     aliases empty, for exports their CRCs (``0x…``, empty without one). ``problems`` are files

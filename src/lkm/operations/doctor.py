@@ -39,7 +39,7 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What was asked, of which kernel, whether it loads, and everything on the way.
+    """A question to the doctor, the kernel asked about, the verdict, and every step on the way.
 
     ``decisive`` is the finding that stops it, ``None`` where it loads; ``steps`` are in loading
     order, the module itself last.

@@ -22,7 +22,7 @@ from lkm.operations.providers import Provider, files_called, providers
 
 @dataclass(frozen=True, slots=True)
 class SectionUse:
-    """A section; ``stays`` tells whether it is in memory after init, ``loaded`` during it."""
+    """A section; ``stays``: it is in memory after init; ``loaded``: it is during init."""
 
     name: str
     size: int
@@ -33,7 +33,7 @@ class SectionUse:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What ``lkm inspect`` shows; sizes in bytes, ``fields`` as in ``.modinfo``."""
+    """The facts that ``lkm inspect`` shows; sizes in bytes, ``fields`` as in ``.modinfo``."""
 
     name: str
     path: str

@@ -1,4 +1,4 @@
-"""What a kernel log or a pasted error shows."""
+"""Explain a kernel log or a pasted error."""
 
 from __future__ import annotations
 

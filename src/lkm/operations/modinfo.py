@@ -1,4 +1,4 @@
-"""What modinfo shows: the fields of a module file, of an installed module or of a built-in one.
+"""The fields that modinfo shows, of a module file, an installed module or a built-in one.
 
 Names are looked up in the order libkmod does (``libkmod/libkmod-module.c:
 kmod_module_new_from_lookup``); modprobe.d does not count.

@@ -1,4 +1,4 @@
-"""What one compares of modules: parameters, aliases, exports; from files and built in."""
+"""The facts of modules to compare: parameters, aliases, exports; from files and built in."""
 
 from __future__ import annotations
 

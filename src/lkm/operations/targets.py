@@ -88,7 +88,7 @@ def of_kernel(kernel: Kernel, known: KnownKernel, *, host_files: bool = False) -
 def of_running(kernel: Kernel) -> Opened:
     """Return an open kernel as a target, by what is here of its release.
 
-    Raises NotFoundError where nothing here tells what it exports.
+    Raises NotFoundError where no image and no headers of it are installed or fetched.
     """
     live = kernel.syscalls.shares_host_files
     return of_kernel(kernel, _known(kernel.release), host_files=live)
@@ -169,7 +169,7 @@ def _built_for(module: str) -> str:
 
 
 def _image(known: KnownKernel, tree: TreeFacts | None) -> ImageFacts:
-    """Return the image's facts; where it cannot be read, what the headers tell."""
+    """Return the image's facts; where it cannot be read, those of the headers."""
     if known.vmlinuz is not None and _image_readable(known):
         try:
             return read_image(known.vmlinuz)

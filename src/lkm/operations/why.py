@@ -16,7 +16,7 @@ from lkm.tree.wildcards import match
 
 
 class Effect(StrEnum):
-    """What a rule does here."""
+    """The effect of a rule."""
 
     APPLIES = "applies"
     SHADOWED = "shadowed"
@@ -43,7 +43,7 @@ class Judged:
 class Meaning:
     """A place that knows the name: the pattern there, the module it gives, and whether it counts.
 
-    The places are told in the order modprobe asks them; the first that knows the name decides.
+    The places are in the order modprobe asks them; the first that knows the name decides.
     """
 
     source: Source

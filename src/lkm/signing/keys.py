@@ -50,10 +50,16 @@ class PassphraseError(LkmError):
 
 
 def generate(
-    common_name: str, *, algorithm: str = "rsa2048", days: int = 3650, now: datetime | None = None
+    common_name: str,
+    *,
+    algorithm: str = "rsa2048",
+    days: int = 3650,
+    now: datetime | None = None,
+    private_key: PrivateKey | None = None,
 ) -> KeyPair:
     """Make a key and a self-signed certificate that may sign kernel modules and nothing else.
 
+    A ``private_key`` that is given gets a certificate instead of a new one.
     Raises ``UsageError`` for a name X.509 cannot hold or a validity that is not positive.
     """
     if not 1 <= len(common_name) <= 64:
@@ -61,7 +67,7 @@ def generate(
     start = (now or datetime.now(UTC)).replace(microsecond=0)
     if not 1 <= days <= (datetime(9999, 12, 31, tzinfo=UTC) - start).days:
         raise UsageError(f"a certificate cannot be valid for {days} days")
-    private_key = _new_private_key(algorithm)
+    private_key = private_key or _new_private_key(algorithm)
     encoded = _self_signed(private_key, common_name, start, start + timedelta(days=days))
     return KeyPair(private_key, x509_certificate.parse(encoded))
 

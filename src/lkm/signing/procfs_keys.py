@@ -40,7 +40,7 @@ class KernelKeyring:
 
 @dataclass(frozen=True, slots=True)
 class KernelKeys:
-    """What /proc/keys shows of the kernel's trust."""
+    """The trusted keys that /proc/keys shows."""
 
     keyrings: tuple[KernelKeyring, ...] = ()
     keys: tuple[KernelKey, ...] = ()

@@ -26,7 +26,7 @@ PIN_VARIABLE = "KBUILD_SIGN_PIN"
 
 
 class ModuleSigner(Protocol):
-    """What makes a detached PKCS#7 signature of a module's bytes."""
+    """Makes a detached PKCS#7 signature of a module's bytes."""
 
     def sign(self, content: bytes) -> bytes:
         """Return the DER of the PKCS#7 message that signs ``content``."""

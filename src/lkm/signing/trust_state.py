@@ -1,4 +1,4 @@
-"""What a machine enforces and whom its firmware and kernel trust, read from its files.
+"""The enforcement of a machine and the keys its firmware and kernel trust, read from its files.
 
 ``read`` takes any way of reading files, so that it serves the running machine, any kernel lkm
 drives, and a saved copy of the files. Source: ``security/integrity/platform_certs/load_uefi.c``,
@@ -39,7 +39,7 @@ class EnrolledKey:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """What a machine enforces; ``None`` where it does not say.
+    """The enforcement switches of a machine; ``None`` where it does not say.
 
     ``secure_boot`` and ``setup_mode`` are the firmware's, ``shim_validates`` shim's own switch
     (``mokutil --disable-validation``), ``sig_enforce``, ``lockdown`` (``none``, ``integrity``,
@@ -59,7 +59,7 @@ class Switches:
 
 @dataclass(frozen=True, slots=True)
 class TrustState(Switches):
-    """What a machine enforces, and whom it trusts.
+    """The enforcement of a machine, and the keys it trusts.
 
     ``enrolled`` are the certificates of ``MokListRT``, ``pending`` and ``pending_deletion`` those
     MokManager will ask about at the next boot, ``firmware_keys`` those of ``db``.

@@ -20,7 +20,7 @@ from lkm.signing.pkcs7 import SignerInfo
 
 
 class SignatureVerdict(Enum):
-    """What a signature is worth to a kernel; the value is the word used in JSON."""
+    """The kernel's verdict on a signature; the value is the word used in JSON."""
 
     VALID = "valid"
     UNSIGNED = "unsigned"
@@ -61,7 +61,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the kernel says to a load: errno (0: loads), log line, whether taint E is set.
+    """The kernel's answer to a load: errno (0: loads), log line, whether taint E is set.
 
     In ``log``, ``<comm>`` stands for the loading task's name.
     """

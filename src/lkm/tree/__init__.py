@@ -1,1 +1,1 @@
-"""What a root directory says: its modules, their index files, its configuration, its kernels."""
+"""A root directory's module indexes and configuration, and resolving a name in them to a plan."""

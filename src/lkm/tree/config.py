@@ -56,7 +56,7 @@ class BadLine:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What is configured: ``rules`` in kmod's order, and what of the rest a person should know.
+    """The configuration: ``rules`` in kmod's order, and the bad lines and masked files.
 
     ``masked`` are rules of files that another file of the same name hides. ``kernel`` are
     ``module_blacklist`` and ``modules_load`` rules of the kernel command line, which modprobe

@@ -83,7 +83,7 @@ class Indexes:
 
     def _from_text(self, name: str, problem: FormatError) -> IndexFile | None:
         """Replace a trie by its text, and note why; nothing is to be said if neither is there."""
-        from lkm.tree.trie_or_text import rebuilt  # costs start-up time, rarely needed
+        from lkm.tree.index_text import rebuilt  # costs start-up time, rarely needed
 
         try:
             index = rebuilt(self.directory, name, problem).trie

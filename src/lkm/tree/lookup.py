@@ -1,4 +1,4 @@
-"""What a name stands for, and what is written about a module: configuration, indexes, files.
+"""Look up a name: the modules it stands for, and the rules about each.
 
 Source: the look-ups of kmod's ``libkmod/libkmod.c``, in the order of
 ``libkmod/libkmod-module.c: kmod_module_new_from_lookup``.

@@ -9,7 +9,7 @@ from lkm.tree.config_files import Source
 
 
 class StepKind(StrEnum):
-    """What a step does."""
+    """The action of a step."""
 
     INSMOD = "insmod"
     BUILTIN = "builtin"
@@ -65,7 +65,7 @@ class PlanTarget:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What ``name`` resolves to; no targets when it is unknown.
+    """The resolution of ``name``; no targets when it is unknown.
 
     ``problems`` are oddities met on the way: damaged indexes, dependencies without a file.
     """

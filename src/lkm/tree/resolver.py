@@ -24,7 +24,7 @@ _TAKES_OPTIONS = frozenset({StepKind.INSMOD, StepKind.INSTALL})
 
 
 class _Do(Enum):
-    """What is still to be done with a module while a probe list is made."""
+    """The work left for a module while a probe list is made."""
 
     VISIT = auto()
     FILL = auto()

@@ -1,1 +1,1 @@
-"""What a kernel image is: bytes to frozen facts."""
+"""Kernel images: bytes to frozen facts."""

@@ -46,7 +46,7 @@ _SHAPES[BtfKind.VOID] = ()
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a module's types continue: ``count`` is one more than the kernel's highest type id.
+    """The kernel types that a module's types continue; ``count`` is the highest type id plus one.
 
     ``names`` has a byte for each byte of the kernel's strings: 1 where a C identifier can begin,
     and at offset 0, which stands for no name.
@@ -66,7 +66,7 @@ class Misfit:
 
 @dataclass(frozen=True, slots=True)
 class _Own:
-    """What a module adds: its number of types, and the names and types that these refer to.
+    """The types a module adds: their number, and the names and types that they refer to.
 
     ``identifiers`` are offsets of names that must be one, ``texts`` of any other; ``modifiers``
     have by number their kind and the id of what they modify; ``names`` as in ``Base``.

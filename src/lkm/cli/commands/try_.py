@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -28,13 +28,22 @@ class _InOrder(click.Option):
         option.process = noting
 
 
+_KINDS: dict[str, Literal["set", "read", "write", "open", "close"]] = {
+    "--set": "set",
+    "--read": "read",
+    "--write": "write",
+    "--open": "open",
+    "--close": "close",
+}
+
+
 def _action(option: str, text: str) -> Action:
     target, equals, value = text.partition("=")
-    if option == "--read":
-        return Action("read", text)
+    if option in ("--read", "--open", "--close"):
+        return Action(_KINDS[option], text)
     if not target or not equals:
         raise UsageError(f"{option} {text}: expected {'PARAM' if option == '--set' else 'PATH'}=…")
-    return Action("set" if option == "--set" else "write", target, value)
+    return Action(_KINDS[option], target, value)
 
 
 def _number(fail_alloc: str | None) -> int:
@@ -57,6 +66,9 @@ def _number(fail_alloc: str | None) -> int:
               help="Show a file of /sys, /proc or /dev, or a parameter.")  # fmt: skip
 @click.option("--write", cls=_InOrder, multiple=True, metavar="PATH=TEXT",
               help="Write to a file or a device.")  # fmt: skip
+@click.option("--open", "open_", cls=_InOrder, multiple=True, metavar="PATH",
+              help="Open a device and keep it open, until --close or the end.")  # fmt: skip
+@click.option("--close", cls=_InOrder, multiple=True, metavar="PATH", help="Close what was opened.")
 @click.option("--module", "select", metavar="NAME", default="",
               help="The one to try, of a folder that builds several.")  # fmt: skip
 @click.option("--fail-alloc", metavar="N|each",
@@ -67,6 +79,8 @@ def _number(fail_alloc: str | None) -> int:
 @click.option("--wait", type=click.FloatRange(0, 3600), default=1.0, show_default=True,
               metavar="SECONDS", help="Let time pass after loading and unloading.")  # fmt: skip
 @click.option("--trace", is_flag=True, help="List its calls into the kernel.")
+@click.option("--stages", is_flag=True, help="List the kernel's own functions it passes.")
+@click.option("--memory", is_flag=True, help="Show where its sections are put, and what goes.")
 @click.option("--sig-enforce", is_flag=True, help="Let the kernel demand a valid signature.")
 @click.option("--lockdown", is_flag=True, help="Lock the kernel down, as Secure Boot does.")
 @click.option("--keep", is_flag=True, help="Do not unload it.")
@@ -81,19 +95,23 @@ def command(  # noqa: PLR0917 - one parameter an option
     set_: tuple[str, ...],
     read: tuple[str, ...],
     write: tuple[str, ...],
+    open_: tuple[str, ...],
+    close: tuple[str, ...],
     select: str,
     fail_alloc: str | None,
     fast: bool,
     guard: bool,
     wait: float,
     trace: bool,
+    stages: bool,
+    memory: bool,
     sig_enforce: bool,
     lockdown: bool,
     keep: bool,
     fetch: bool,
     as_json: bool,
 ) -> int:
-    """Load a module into a kernel of its own, tell everything that happens, unload it.
+    """Load a module into a kernel of its own, report everything that happens, unload it.
 
     The module is a file, a name in the kernel's module tree, or source that is built first. The
     kernel is a distribution's, unmodified, in an emulator or a virtual machine: no root is needed,
@@ -114,7 +132,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         kernel=kernel,
         select=select,
         fetch=fetch,
-        watching=Watching(guard, trace, _number(fail_alloc), fast),
+        watching=Watching(guard, trace, _number(fail_alloc), fast, stages, memory),
         fail_each=fail_alloc == "each",
     )
     printer = JsonLines() if as_json else TextPrinter()

@@ -94,7 +94,7 @@ def unknown(module: str, parameter: str, *, source: str = "", nearest: str = "")
 
 
 def after_dashes(module: str, text: str) -> Finding:
-    """What follows ``--`` is not looked at."""
+    """The kernel ignores the words after ``--``."""
     return Finding(
         "ignored-parameters",
         Severity.WARNING,

@@ -1,4 +1,4 @@
-"""What the kernel's present state stands against: already loaded, in use, no memory, init.
+"""The kernel's present state is against it: already loaded, in use, no memory, init failed.
 
 Source: ``kernel/module/main.c`` (add_unformed_module, delete_module, do_init_module).
 """

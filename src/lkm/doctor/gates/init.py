@@ -1,4 +1,4 @@
-"""What cannot be known beforehand: its own init function decides in the end."""
+"""Will its init function succeed? Nobody can know beforehand; the finding says so."""
 
 from __future__ import annotations
 

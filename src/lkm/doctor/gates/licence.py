@@ -1,4 +1,4 @@
-"""What taint will it bring? (``kernel/module/main.c: module_augment_kernel_taints``)"""
+"""Which taint flags will it set? (``kernel/module/main.c: module_augment_kernel_taints``)"""
 
 from __future__ import annotations
 

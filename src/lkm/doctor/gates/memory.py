@@ -17,7 +17,7 @@ _ALLOC = int(SectionFlag.ALLOC)
 
 
 def check(case: Case) -> Iterator[Finding]:
-    """What is certain only: a module larger than the whole area modules lie in."""
+    """Report a module larger than the whole module area; nothing less is certain beforehand."""
     if case.target.image.machine != X86_64:
         return
     available = _X86_64_END - _X86_64_START[case.target.image.has("RANDOMIZE_BASE")]

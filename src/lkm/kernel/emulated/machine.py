@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-import struct
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from lkm.kernel.emulated import system_calls as abi
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from lkm.kernel.emulated.watch.code_page import Workshop
     from lkm.kernel.emulated.watch.guard import GuardHeap
     from lkm.kernel.emulated.watch.interposition import Interposition
+    from lkm.kernel.emulated.watch.load_way import LoadWay
+    from lkm.kernel.emulated.watch.module_memory import MemoryWatch
+    from lkm.kernel.log import LogRecord
     from lkm.module.image import ModuleImage
     from lkm.vmlinux.image import VmlinuxImage
 
@@ -141,6 +144,34 @@ class EmulatedMachine(Syscalls):
         restored.module_loads.listener = made.coming
         self._interposition = made
         return made
+
+    def watch_way(
+        self,
+        functions: Iterable[str],
+        entered: Callable[[str], None],
+        logged: Callable[[LogRecord], None],
+    ) -> LoadWay:
+        """Tell of kernel functions entered and of records logged, until the way is ended.
+
+        The listeners are called while the kernel runs: they must not make system calls.
+        """
+        from lkm.kernel.emulated.watch.load_way import LoadWay  # most machines run without
+
+        processor = self.session.restored.processor
+        return LoadWay(processor, self.image, functions=functions, entered=entered, logged=logged)
+
+    def watch_memory(
+        self,
+        image: ModuleImage,
+        *,
+        linked: Callable[[], None],
+        protected: Callable[[], None],
+    ) -> MemoryWatch:
+        """Watch where a module is put the next time it is loaded; see ``MemoryWatch``."""
+        from lkm.kernel.emulated.watch.module_memory import MemoryWatch  # as above
+
+        processor = self.session.restored.processor
+        return MemoryWatch(processor, self.image, image, linked=linked, protected=protected)
 
     def _end_interposition(self) -> None:
         if self._interposition is not None:
@@ -339,10 +370,7 @@ class EmulatedMachine(Syscalls):
     def let_pass(self, seconds: float) -> None:
         """Let the machine's own time pass; what memory was freed meanwhile is gone then."""
         if seconds > 0:
-            with self.session.buffers() as arena:
-                whole, fraction = divmod(seconds, 1)
-                time = arena.put(struct.pack("<qq", int(whole), int(fraction * 1e9)))
-                self.session.call(Number.NANOSLEEP, time, 0)
+            self.session.sleep(seconds)
         if self._interposition is not None and not self.session.dead:
             self._interposition.look_anew()
 

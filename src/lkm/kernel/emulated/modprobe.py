@@ -1,4 +1,4 @@
-"""What runs when the kernel starts /sbin/modprobe: Python, answering from the module tree.
+"""The program that the kernel starts as /sbin/modprobe: Python, answering from the module tree.
 
 Source: ``kernel/module/kmod.c: call_modprobe`` (``/sbin/modprobe -q -- NAME``).
 """

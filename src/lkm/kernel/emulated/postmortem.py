@@ -1,4 +1,4 @@
-"""What a dead machine can still tell, through the kernel's own functions on the stack of PID 1.
+"""Read the log of a dead machine through the kernel's own functions, on the stack of PID 1.
 
 Source: ``kernel/printk/printk.c: kmsg_dump_get_line``, made for crash dumpers: no locks, no
 sleep; ``kernel/kallsyms.c: sprint_symbol``, which traces use.

@@ -117,6 +117,14 @@ class Session:
             if not self.dead:
                 self.call(Number.MUNMAP, address, len(data))
 
+    def sleep(self, seconds: float) -> None:
+        """Let the machine's time pass, so that what the kernel put off gets done."""
+        with self.buffers() as arena:
+            signals = arena.put(struct.pack("<Q", 1 << (abi.SIGCHLD - 1)))
+            whole, fraction = divmod(seconds, 1)
+            timeout = arena.put(struct.pack("<qq", int(whole), int(fraction * 1e9)))
+            self._raw(Number.RT_SIGTIMEDWAIT, signals, 0, timeout, _SIGNAL_SET_SIZE)
+
     def _wait(self, operation: str, pid: int, kill: bool) -> int:
         """Return the wait status of a thread; a thread that does not end is reported."""
         arena = self.restored.arena

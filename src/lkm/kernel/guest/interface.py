@@ -1,4 +1,4 @@
-"""What a virtual machine's host and its guest must agree on besides ``wire``."""
+"""Names and numbers that a virtual machine's host and its guest agree on, besides ``wire``."""
 
 AGENT_PORT = "lkm"
 """The name of the virtio-serial port of :mod:`lkm.kernel.guest.agent`."""

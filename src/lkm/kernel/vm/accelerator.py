@@ -48,7 +48,7 @@ def _remember(works: bool) -> None:
 
 
 def _host() -> list[str]:
-    """What may change the answer: the kernel, the machine's boot, the device, QEMU."""
+    """Return the facts the answer depends on: the kernel, the machine's boot, the device, QEMU."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read().strip()
     return [os.uname().release, boot, str(os.stat(_DEVICE).st_rdev), os.path.realpath(find_qemu())]

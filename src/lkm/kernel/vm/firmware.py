@@ -54,7 +54,7 @@ class Firmware:
 
     @property
     def identity(self) -> bytes:
-        """What tells this chain, variables included, from another."""
+        """The identity of this boot chain, its variables included."""
         digest = hashlib.blake2b(self.variables)
         for path in (self.code, self.shim, self.mok_manager, self.grub):
             status = path.stat()

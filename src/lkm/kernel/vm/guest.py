@@ -79,7 +79,7 @@ def interpreter() -> str:
 
 @functools.cache
 def identity() -> bytes:
-    """Return what tells this guest from one made by another interpreter or another lkm."""
+    """Return this guest's identity, which another interpreter or another lkm changes."""
     status = os.stat(interpreter())
     digest = hashlib.blake2b(f"{interpreter()}:{status.st_size}:{status.st_mtime_ns}".encode())
     for name in (*AGENT_SOURCES, "kernel/vm/guest.py"):

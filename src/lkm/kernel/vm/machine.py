@@ -79,7 +79,7 @@ class VirtualMachine(Syscalls):
 
     @property
     def requests(self) -> tuple[ModuleRequest, ...]:
-        """What the kernel asked modprobe for, in order."""
+        """The kernel's requests to modprobe, in order."""
         return tuple(self.desk.requests)
 
     @property
@@ -92,7 +92,7 @@ class VirtualMachine(Syscalls):
         self.desk.provider = provider
 
     def console(self) -> str:
-        """What the guest wrote to its serial console."""
+        """The guest's output on its serial console."""
         return self.connection.process.console.text()
 
     # Files of the guest

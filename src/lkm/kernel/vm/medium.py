@@ -1,4 +1,4 @@
-"""What a machine boots from: a kernel given to QEMU, or a partition behind Secure Boot."""
+"""The medium a machine boots from: a kernel given to QEMU, or a partition behind Secure Boot."""
 
 from __future__ import annotations
 

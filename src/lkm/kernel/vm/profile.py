@@ -1,4 +1,4 @@
-"""What distinguishes one virtual machine from another, and the QEMU command line it gives."""
+"""A virtual machine's profile: its properties, and the QEMU command line they give."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _identity(path: Path) -> bytes:
 
 
 def image_identity(vmlinuz: Path) -> bytes:
-    """Return what tells one kernel image from another, without reading all of it.
+    """Return the identity of a kernel image, without reading all of it.
 
     The head holds the build's version and date (Documentation/x86/boot.rst: kernel_version), the
     end its checksum and signature.

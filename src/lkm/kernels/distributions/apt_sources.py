@@ -118,7 +118,7 @@ def _stanza(fields: Mapping[str, str]) -> Iterator[AptSource]:
 
 
 def _os_release() -> dict[str, str]:
-    """What os-release(5) says of this distribution."""
+    """Return the fields of os-release(5)."""
     import platform  # 10 ms that other commands can spare
 
     try:

@@ -67,7 +67,7 @@ class _Member:
 
 
 class _Archive:
-    """A cpio archive being read; errors tell where in it."""
+    """A cpio archive being read; errors name the offset."""
 
     def __init__(self, stream: IO[bytes], path: str, report: Callable[[int, int], None]) -> None:
         self._stream = stream

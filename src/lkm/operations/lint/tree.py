@@ -1,4 +1,4 @@
-"""What lint checks yield, and the facts of a module tree that they ask for."""
+"""The findings of lint checks, and the facts of a module tree that they ask for."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class LintFinding:
 
 
 class LintTree:
-    """What the checks ask of the tree and its modules, each asked once."""
+    """The facts of a tree and its modules that checks ask for, each read once."""
 
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver

@@ -1,1 +1,1 @@
-"""What one does with the modules of a running kernel: one file per verb."""
+"""The modules of a running kernel: load, unload, show, set; one file per verb."""

@@ -15,7 +15,7 @@ __all__ = ["DebugSite", "Query", "SwitchedSites", "change", "option_at_load", "s
 
 @dataclass(frozen=True, slots=True)
 class SwitchedSites:
-    """What was written, and the sites it means as they are now."""
+    """The query that was written, and the call sites it matches as they are now."""
 
     command: str
     sites: tuple[DebugSite, ...]

@@ -26,7 +26,7 @@ _MOST_PROCESSES = 8
 
 
 class Result(StrEnum):
-    """What became of one name."""
+    """The result of loading one name."""
 
     LOADED = "loaded"
     ALREADY_LOADED = "already loaded"

@@ -6,7 +6,7 @@ from lkm.kernel.proc import LoadedModule, parse_modules
 
 
 def loaded_modules(where: str = "live", path: str = "/proc/modules") -> tuple[LoadedModule, ...]:
-    """Return the modules of a kernel, or those told in the text file ``path``, newest first.
+    """Return the modules of a kernel, or those listed in the text file ``path``, newest first.
 
     ``where`` is as ``lkm.kernel.open`` takes it. Raises FormatError for a text that is not
     what the kernel writes, an OSError when there is none.

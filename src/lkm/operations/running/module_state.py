@@ -16,7 +16,7 @@ from lkm.taint import TaintFlag, from_letters
 
 @dataclass(frozen=True, slots=True)
 class ModuleState:
-    """What a kernel shows of one module.
+    """A module's state as a kernel shows it.
 
     ``state`` is ``live``, ``coming``, ``going`` or ``builtin``; sizes are in bytes, and
     ``init_size`` becomes 0 when the memory of ``__init`` was freed; ``sections`` are name and

@@ -28,7 +28,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class ParameterState:
-    """One parameter; ``None`` where nothing tells.
+    """One parameter; ``None`` where the value is not known.
 
     ``value`` is what the kernel shows now, ``permission`` the mode of its file in /sys/module (0:
     it has none), ``default`` the value in the module's file, ``settings`` what is configured for

@@ -1,4 +1,4 @@
-"""What a taint value means, and on a kernel which module set which flag.
+"""Explain a taint value, and find which module of a kernel set which flag.
 
 Source: ``kernel/panic.c`` (taint_flags), ``kernel/module/main.c: module_flags_taint``.
 """
@@ -16,7 +16,7 @@ from lkm.taint import TaintFlag
 
 @dataclass(frozen=True, slots=True)
 class TaintCause:
-    """One flag that is set: which loaded modules carry it, and the log lines that tell of it."""
+    """One flag that is set: the loaded modules that carry it, and the log lines about it."""
 
     flag: TaintFlag
     modules: tuple[str, ...] = ()
@@ -38,7 +38,8 @@ _TELLING = {
     "R": r"[Ff]orced (?:module )?(?:unload|remov)|TAINT_FORCED_RMMOD",
     "M": r"Machine check|mce: \[Hardware Error\]",
     "B": r"BUG: Bad (?:page|rss)",
-    "D": r"Oops: |kernel BUG at|general protection fault|BUG: (?:kernel NULL|unable to handle)",
+    "D": r"Oops: |kernel BUG at|general protection fault|BUG: (?:kernel NULL|unable to handle)"
+    r"|: [0-9a-f]{4} \[#\d",
     "A": r"ACPI: .*(?:table override|Override \[)",
     "W": r"WARNING: CPU: |------------\[ cut here \]",
     "C": r"is from the staging directory",

@@ -1,17 +1,21 @@
-"""What ``lkm try`` has to tell, in the order in which it happens: one value an event."""
+"""The events of ``lkm try``, in the order in which they happen: one value an event."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
 
 from lkm.kernel.log import LogRecord
 from lkm.operations.trial.observation import ObservedEntry, Registration
 from lkm.operations.trial.source_lines import Place
 
+Address = Annotated[int, "hexadecimal"]
+"""An address or mask; JSON has it as a string, for readers that round above 2⁵³."""
+
 
 class Phase(StrEnum):
-    """What was going on when a log line was written."""
+    """The phase of a trial in which a log line was written."""
 
     DEPENDENCIES = "dependencies"
     LOAD = "load"
@@ -116,13 +120,33 @@ class Logged:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """The kernel came to one of its own functions on a module's way, the first time in ``phase``.
+
+    ``gate`` is the doctor's name for what is checked there, empty where nothing is.
+    """
+
+    phase: Phase
+    function: str
+    meaning: str
+    gate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The module is loaded and what is to be done next is asked for, so many seconds at most."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """The module's line of /proc/modules; ``size`` and ``freed`` (after init) in bytes."""
 
     module: str
     state: str
     size: int
-    address: int
+    address: Address
     refcount: int | None
     holders: tuple[str, ...]
     freed: int
@@ -148,6 +172,66 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedSection:
+    """A section where the kernel put it."""
+
+    name: str
+    address: Address
+    size: int
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class PageRun:
+    """Pages in a row with equal permissions, and the sections in them."""
+
+    address: Address
+    count: int
+    permissions: str
+    sections: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A module's memory at a moment: ``linked``, ``protected`` (before init) or ``live``."""
+
+    module: str
+    moment: str
+    sections: tuple[PlacedSection, ...]
+    pages: tuple[PageRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relocated:
+    """A place the kernel's linker wrote to: bytes (hexadecimal) before and after."""
+
+    section: str
+    place: Address
+    address: Address
+    type: str
+    symbol: str
+    value: Address
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreedPages:
+    """Pages in a row that were given back."""
+
+    address: Address
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFreed:
+    """What went after init: pages that are no longer mapped as before."""
+
+    pages: tuple[FreedPages, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tainted:
     """Taint flags that were set, as letters and in words."""
 
@@ -157,7 +241,7 @@ class Tainted:
 
 @dataclass(frozen=True, slots=True)
 class Appeared:
-    """What the load made: paths of /sys, /proc, /dev, and registrations."""
+    """The paths of /sys, /proc, /dev and the registrations that the load made."""
 
     entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
@@ -165,7 +249,7 @@ class Appeared:
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """A --set, --read or --write: what it gave, or the error."""
+    """An action on the loaded module (see ``Action``): what it gave, or the error."""
 
     action: str
     target: str
@@ -183,7 +267,7 @@ class Unloaded:
 
 @dataclass(frozen=True, slots=True)
 class LeftBehind:
-    """What the module should have taken with it; nothing, if it did."""
+    """The paths and registrations that outlive the module; none, if it cleaned up."""
 
     entries: tuple[ObservedEntry, ...]
     registrations: tuple[Registration, ...]
@@ -253,7 +337,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FailureTried:
-    """What came of failing one allocation; ``error`` is what the load, if refused, gave."""
+    """The result of failing one allocation; ``error`` is the load's, where it was refused."""
 
     failed: Failed
     outcome: Outcome
@@ -317,9 +401,14 @@ Event = (
     | Died
     | Crashed
     | Logged
+    | Stage
+    | Waiting
     | State
     | ParameterShown
     | Bound
+    | LaidOut
+    | Relocated
+    | MemoryFreed
     | Tainted
     | Appeared
     | Acted

@@ -61,7 +61,7 @@ def problem(tried: events.FailureTried) -> list[str]:
 
 
 def verdict(failed: events.Failed, told: Sequence[events.Event]) -> events.FailureTried:
-    """Return what came of a failed allocation, judged by all that was told of that run."""
+    """Return the result of a failed allocation, judged by all events of that run."""
     refusals = [event for event in told if isinstance(event, events.Refused)]
     crashes = [event for event in told if isinstance(event, events.Crashed)]
     leaks = tuple(event for event in told if isinstance(event, events.Leaked))

@@ -1,4 +1,4 @@
-"""What only the emulated machine can watch: allocations, wrong accesses, calls."""
+"""Watch a module in the emulated machine: its allocations, wrong accesses, calls."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from lkm.kernel.emulated.watch.interposition import Interposition
 from lkm.kernel.kernel import Kernel
 from lkm.module.image import ModuleImage
 from lkm.operations.trial import events
+from lkm.operations.trial.memory import MemoryTeller
 from lkm.operations.trial.request import Watching
 from lkm.operations.trial.source_lines import Place, Places
 
@@ -28,7 +29,7 @@ def machine_of(kernel: Kernel) -> EmulatedMachine:
 
 
 class Instruments:
-    """Watches one load of a module in an emulated machine, and tells what it found."""
+    """Watches one load of a module in an emulated machine, and reports its findings."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Instruments:
         self._places = Places(image)
         self._watched: Interposition | None = None
         self._calls_told = self._faults_told = self._rules_told = 0
+        self._memory: MemoryTeller | None = None
 
     @property
     def allocations(self) -> tuple[Allocation, ...]:
@@ -59,8 +61,15 @@ class Instruments:
             rules=watching.checks,
             trace=watching.trace,
         )
+        if watching.memory:
+            self._memory = MemoryTeller(self._machine, self._image, self._emit)
         if watching.fail:
             self._watched.fail_allocation(watching.fail)
+
+    def loaded(self) -> None:
+        """Tell what can be told once the kernel took the module."""
+        if self._memory is not None:
+            self._memory.loaded()
 
     def tell_new(self) -> Iterator[str]:
         """Tell what was found since the last time; yield the problems among it, in words."""

@@ -1,4 +1,4 @@
-"""What a kernel shows of itself, so that what a module added, or left, can be told.
+"""Observe a kernel before and after, to find what a module added and left behind.
 
 Devices, drivers and classes announce themselves (uevents). What does not is looked for in the
 few directories where modules put things, and in the lists under /proc.

@@ -1,4 +1,4 @@
-"""Telling of a module in a kernel: its state, what it made, what the log says, what it left."""
+"""Turn observations of a module in a kernel into events and problems."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lkm import taint
+from lkm.doctor import load_way
 from lkm.doctor.finding import name_of
 from lkm.errors import FormatError, KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
@@ -58,6 +59,10 @@ class Teller:
         self._there: set[str] = set()
         self._watch = kernel.watch_log()
         self._logged: list[str] = []
+        self._streamed: set[int] = set()
+        self._streamed_texts: set[str] = set()
+        self._stages: set[tuple[Phase, str]] = set()
+        self._state: LoadedModule | None = None
 
     def describe(
         self, name: str, tainted: int, before: Observation, seen: Sequence[Uevent]
@@ -77,8 +82,32 @@ class Teller:
         registrations = tuple(sorted(after.registrations - before.registrations))
         self.emit(events.Appeared(entries, registrations))
 
+    def stage(self, function: str) -> None:
+        """Tell that the kernel came to a function on the module's way, once in each phase."""
+        of_load = function not in load_way.NOT_OF_LOADING
+        if self.phase is Phase.DEPENDENCIES or (of_load and self.phase is not Phase.LOAD):
+            return
+        if (self.phase, function) in self._stages:
+            return
+        self._stages.add((self.phase, function))
+        point = load_way.POINTS[function]
+        self.emit(events.Stage(self.phase, function, point.meaning, point.gate))
+
+    def logging(self, record: LogRecord) -> None:
+        """Tell a record that the kernel just wrote; the log has it too, afterwards."""
+        self._streamed.add(record.sequence)
+        self._streamed_texts.add(record.text)
+        self.emit(events.Logged(self.phase, record))
+
+    def new_state(self, name: str) -> None:
+        """Tell a module's line of /proc/modules if it changed since it was told."""
+        module = self._kernel.module(name)
+        if module != self._state:
+            self.state(module)
+
     def state(self, module: LoadedModule) -> None:
         """Tell a module's line of /proc/modules."""
+        self._state = module
         self.emit(
             events.State(
                 module.name,
@@ -209,7 +238,8 @@ class Teller:
     def _log(self, records: Sequence[LogRecord]) -> None:
         for record in records:
             self._logged.append(record.text)
-            self.emit(events.Logged(self.phase, record))
+            if not self._was_streamed(record):
+                self.emit(events.Logged(self.phase, record))
         for record in records:
             self._tell_complaint(record.text)
         self._tell_crashes(records)
@@ -230,6 +260,11 @@ class Teller:
             hint = f"did you mean {close[0]}?" if close else has
             words = f"it has no parameter {unknown[2]}, which was ignored: {hint}"
             self._broken("unknown parameter", words, Place(""))
+
+    def _was_streamed(self, record: LogRecord) -> bool:
+        if record.sequence:
+            return record.sequence in self._streamed
+        return record.text in self._streamed_texts  # read from a dead kernel's memory
 
     def _tell_crashes(self, records: Sequence[LogRecord]) -> None:
         """Tell in words what oopses, BUGs and warnings there are in a piece of the log."""
@@ -262,13 +297,18 @@ class Teller:
         )
         self.problems.append(str(error))
 
-    def in_use(self, name: str) -> tuple[str, ...]:
-        """Return in words who keeps a module from being unloaded."""
+    def in_use(self, name: str, opened: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return in words who keeps a module from being unloaded; ``opened`` by this trial."""
+        from lkm.operations.running.users import users_in  # only where unloading is refused
+
         module = self._kernel.module(name)
-        held = f", held by {', '.join(module.holders)}" if module.holders else ""
         if module.permanent:
             return (f"{name} has no exit function, so it cannot be unloaded",)
-        return (f"{name} is in use: {module.refcount} references{held}",)
+        evidence = users_in(self._kernel, name).evidence
+        users = [each.value for each in evidence if each.what.startswith("used by")]
+        users += [f"this trial, which has {path} open" for path in opened]
+        by = f", held by {', '.join(users)}" if users else ""
+        return (f"{name} is in use: {module.refcount} references{by}",)
 
     def cause(self, error: KernelError, parameters: str) -> tuple[str, ...]:
         """Return the cause of a refused load in words; none where a failure was ordered."""

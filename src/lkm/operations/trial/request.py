@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,11 +11,13 @@ from typing import Literal
 class Action:
     """Something to do while the module is loaded.
 
-    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one.
+    ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one,
+    ``open`` a device and keep it open until it is told to ``close`` it, try to ``unload`` the
+    module, which the kernel may refuse.
     """
 
-    kind: Literal["set", "read", "write"]
-    target: str
+    kind: Literal["set", "read", "write", "open", "close", "unload"]
+    target: str = ""
     value: str = ""
 
 
@@ -22,11 +25,12 @@ class Action:
 class Procedure:
     """What is to be done with the module: switches first, load, actions in order, unload.
 
+    Actions are taken one by one, so that what comes next may depend on what came of the last.
     ``wait`` are the seconds of the kernel's own time that pass after loading and after unloading.
     """
 
     parameters: tuple[str, ...] = ()
-    actions: tuple[Action, ...] = ()
+    actions: Iterable[Action] = ()
     sig_enforce: bool = False
     lockdown: bool = False
     keep: bool = False
@@ -39,12 +43,16 @@ class Watching:
 
     The emulated kernel guards the module's memory and holds it to the kernel's rules, but for
     ``fast``; ``guard`` asks for that explicitly, which other kernels refuse.
+    ``stages`` tells of the kernel's own functions on the module's way, ``memory`` where its
+    sections are put.
     """
 
     guard: bool = False
     trace: bool = False
     fail: int = 0
     fast: bool = False
+    stages: bool = False
+    memory: bool = False
 
     @property
     def checks(self) -> bool:

@@ -1,4 +1,4 @@
-"""One run of a module in a kernel that is open: load, look, act, unload, look again."""
+"""One trial in an open kernel: load, observe, act, unload, observe again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from lkm.doctor.finding import name_of
-from lkm.errors import KernelDiedError, KernelError, LkmError
+from lkm.errors import KernelDiedError, KernelError, LkmError, UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.uevent import UeventWatch
 from lkm.module.image import ModuleImage
@@ -24,15 +24,15 @@ from lkm.operations.trial.subject import Dependency, Wanted
 if TYPE_CHECKING:
     from lkm.operations.trial.instruments import Instruments
 
-_SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
-_LOCKDOWN = "/sys/kernel/security/lockdown"
+SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
+LOCKDOWN = "/sys/kernel/security/lockdown"
 _READ_LIMIT = 1 << 16
 _SMALL_READ = 512
 """Bytes; a file that is read to its end gives more with each call but the last."""
 
 
 class Run:
-    """What is done with one kernel; everything that happens goes to ``emit``."""
+    """One trial in one kernel; every event goes to ``emit``."""
 
     def __init__(
         self,
@@ -49,19 +49,20 @@ class Run:
         self._name = ""
         self._loaded: list[str] = []
         self._killed = False
+        self._opened: list[tuple[str, int]] = []
 
     @property
     def problems(self) -> list[str]:
-        """What went wrong, in words."""
+        """The problems found, in words."""
         return self.tell.problems
 
     def carry_out(self, procedure: Procedure) -> None:
         """Do all of it; a refusal ends it, and so does a death of the kernel."""
         try:
             if procedure.sig_enforce:
-                self.kernel.write_file(_SIG_ENFORCE, "1")
+                self.kernel.write_file(SIG_ENFORCE, "1")
             if procedure.lockdown:
-                self.kernel.write_file(_LOCKDOWN, "integrity")
+                self.kernel.write_file(LOCKDOWN, "integrity")
             if self.load_dependencies():
                 self._try_module(procedure)
             if not procedure.keep:
@@ -85,13 +86,13 @@ class Run:
             self.tell.describe(self._name, tainted, before, seen)
             self._let_pass(procedure.wait)
             self.tell.phase = Phase.USE
-            for action in procedure.actions:
-                self._act(action)
+            gone = any(self._act(action) for action in procedure.actions)
+            self._close_all()
             for dependency in self.wanted.after:
                 self._load_dependency(dependency)
             if self._killed:
                 self.tell.unchecked.append("unloading, for a task died in the module's code")
-            elif not procedure.keep and self.unload():
+            elif not procedure.keep and (gone or self.unload()):
                 self._let_pass(procedure.wait)
                 self.tell.left(before, [*seen, *uevents.new_events()])
 
@@ -150,6 +151,8 @@ class Run:
         seconds = time.monotonic() - started
         self.tell.new_log()
         self.tell.emit(events.Loaded(self._name, image.path, text, seconds))
+        if self.instruments:
+            self.instruments.loaded()
         return True
 
     def unload(self) -> bool:
@@ -162,20 +165,30 @@ class Run:
             raise
         except KernelError as error:
             self.tell.new_log()
-            self.tell.refusal(error, self.tell.in_use(self._name) if error.errno else ())
+            self.tell.refusal(error, self._users() if error.errno else ())
             return False
         seconds = time.monotonic() - started
         self.tell.new_log()
         self.tell.emit(events.Unloaded(self._name, seconds))
         return True
 
-    def _act(self, action: Action) -> None:
+    def _users(self) -> tuple[str, ...]:
+        return self.tell.in_use(self._name, [path for path, _ in self._opened])
+
+    def _act(self, action: Action) -> bool:
+        """Carry out an action and tell what came of it; return whether the module is gone."""
+        if action.kind == "unload":
+            return self._try_unload()
         value, error = action.value, ""
         try:
             if action.kind == "read":
                 value = self._read(action, self._path(action.target))
             elif action.kind == "write":
                 self._write(self._path(action.target), action.value)
+            elif action.kind == "open":
+                self._opened.append((action.target, self._open(action.target)))
+            elif action.kind == "close":
+                self._close(action.target)
             else:
                 self.kernel.set_parameter(self._name, action.target, action.value)
         except KernelDiedError:
@@ -186,6 +199,36 @@ class Run:
             self.problems.append(f"{action.kind} {action.target}: {error}")
         self.tell.emit(events.Acted(action.kind, action.target, value, error))
         self.tell.new_log()
+        self.tell.new_state(self._name)
+        return False
+
+    def _try_unload(self) -> bool:
+        """Ask for the module to be unloaded; that it is in use is an answer, not a problem."""
+        before = len(self.problems)
+        gone = self.unload()
+        del self.problems[before:]
+        if not gone:
+            self.tell.phase = Phase.USE
+            self.tell.new_state(self._name)
+        return gone
+
+    def _open(self, path: str) -> int:
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        return self.kernel.syscalls.open(self._path(path), flags)
+
+    def _close(self, path: str) -> None:
+        """Close what was opened last by that path."""
+        for opened in reversed(self._opened):
+            if opened[0] == path:
+                self._opened.remove(opened)
+                self.kernel.syscalls.close(opened[1])
+                return
+        raise UsageError(f"{path} is not open")
+
+    def _close_all(self) -> None:
+        for _, descriptor in self._opened:
+            self.kernel.syscalls.close(descriptor)
+        self._opened.clear()
 
     def _path(self, target: str) -> str:
         if target.startswith("/"):

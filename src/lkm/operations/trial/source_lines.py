@@ -1,4 +1,4 @@
-"""Where in a module something happened: function and offset, and the source line with DWARF."""
+"""Module address to function and offset, and to the source line where there is DWARF."""
 
 from __future__ import annotations
 

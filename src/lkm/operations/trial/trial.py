@@ -1,4 +1,4 @@
-"""Try a module: load it in a kernel, tell everything that happened, unload it, say what it left.
+"""Try a module: load it in a kernel, report everything that happens, unload it, report leftovers.
 
 Nothing is printed: each thing is an event (:mod:`lkm.operations.trial.events`) given to ``emit`` as
 it happens.
@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lkm.build import kbuild
+from lkm.doctor import load_way
 from lkm.errors import NotFoundError, UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.open import open_kernel
@@ -123,8 +124,14 @@ class _Trial:
         procedure, machine = self.request.procedure, machine_of(kernel)
         instruments = Instruments(machine, wanted.image, self.request.watching, self.emit)
         running = Run(kernel, wanted, self.emit, choice.image, instruments)
+        way = None
+        if self.request.watching.stages:
+            tell = running.tell
+            way = machine.watch_way(load_way.POINTS, tell.stage, tell.logging)
         running.carry_out(procedure)
         self._unchecked += running.tell.unchecked + instruments.unchecked()
+        if way is not None:
+            way.end()
         made = len(instruments.allocations)
         if self.request.fail_each:
             fast = not self.request.watching.checks

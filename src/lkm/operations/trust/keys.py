@@ -14,7 +14,7 @@ from lkm.signing.keys import KeyFiles
 
 @dataclass(frozen=True, slots=True)
 class CertificateFacts:
-    """What one wants to know of a certificate; bytes in hex, usages as names."""
+    """The facts of a certificate; bytes in hex, usages as names."""
 
     name: str
     issuer: str

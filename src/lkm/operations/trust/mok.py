@@ -30,7 +30,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Status(Switches):
-    """What a machine enforces, whom it trusts, and what follows.
+    """The enforcement and the trusted keys of a machine, and the advice that follows.
 
     ``unsigned`` and ``unknown_key`` are the kernel's answers to such modules.
     """
@@ -48,7 +48,7 @@ class Status(Switches):
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentRequest:
-    """What was asked of MokManager: the certificate, and the screens of the next boot.
+    """A request to MokManager: the certificate, and the screens of the next boot.
 
     ``screens`` is empty when there is nothing to do, which ``already`` then says.
     """

@@ -54,7 +54,7 @@ class RehearsalStep:
 
 @dataclass(frozen=True, slots=True)
 class RehearsedLoad:
-    """What is rehearsed: the module unsigned and signed, the key, modules it needs first."""
+    """The load to rehearse: the module unsigned and signed, the key, the modules it needs first."""
 
     name: str
     unsigned: bytes

@@ -140,7 +140,7 @@ def _null_label(key: str) -> str:
 def _parameters(
     fields: Iterable[tuple[str, str]],
 ) -> Iterator[tuple[str, str | None, str | None]]:
-    """Yield name, description and type of each parameter, the last one told first."""
+    """Yield name, description and type of each parameter, the last one in the file first."""
     found: dict[str, dict[str, str]] = {}
     for key, value in fields:
         if key not in _PARAMETERS:

@@ -8,7 +8,7 @@ import click
 
 from lkm.cli import passphrase
 from lkm.cli.output import ProgressLine, print_json
-from lkm.cli.rewritten import check, options, report
+from lkm.cli.signing_output import check, options, report
 from lkm.operations import module_files
 from lkm.operations.trust import sign
 from lkm.signing.keys import PassphraseError

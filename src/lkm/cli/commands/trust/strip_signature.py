@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from lkm.cli.output import ProgressLine, print_json
-from lkm.cli.rewritten import check, options, report
+from lkm.cli.signing_output import check, options, report
 from lkm.operations import module_files
 from lkm.operations.trust import sign
 

@@ -1,1 +1,1 @@
-"""What the kernel finds below it: processor, memory, clock, ports, firmware tables."""
+"""The hardware below the kernel: processor, memory, clock, ports, firmware tables."""

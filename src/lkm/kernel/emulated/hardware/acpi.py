@@ -1,4 +1,4 @@
-"""The least of ACPI: tables that say there is a machine, with no devices but its power registers.
+"""The smallest set of ACPI tables: a machine with no devices but its power registers.
 
 Without them the kernel runs with ACPI off, and every driver for an ACPI device refuses to load.
 

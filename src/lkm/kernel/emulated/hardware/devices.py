@@ -36,7 +36,7 @@ _POWER = (acpi.POWER_STATUS, acpi.POWER_ENABLE, acpi.POWER_CONTROL, *_EDGE_LEVEL
 
 @dataclass(slots=True)
 class DeviceState:
-    """What the devices remember; ``tsc`` in cycles, ``interrupts`` counts the timer's."""
+    """The state of the devices; ``tsc`` in cycles, ``interrupts`` counts the timer's."""
 
     tsc: int = 1 << 30
     interrupts: int = 0

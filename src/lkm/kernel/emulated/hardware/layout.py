@@ -1,4 +1,4 @@
-"""What a running machine must know of its kernel: addresses and struct offsets, by name.
+"""The addresses and struct offsets of a kernel that running it takes, by name.
 
 Everything comes from kallsyms, the exports and BTF; it is kept in the snapshot, so that a restored
 machine needs none of them.

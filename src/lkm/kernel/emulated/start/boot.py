@@ -1,4 +1,4 @@
-"""Putting a kernel into memory as a boot loader does.
+"""Put a kernel into memory as a boot loader does.
 
 Source: ``Documentation/arch/x86/boot.rst`` ("64-bit boot protocol"),
 ``Documentation/arch/x86/zero-page.rst``.

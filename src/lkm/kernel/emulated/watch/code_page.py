@@ -1,4 +1,4 @@
-"""Memory beside the kernel's: physical pages it does not know of, mapped where it never looks.
+"""A 2 MiB executable page of ours within reach of kernel and module, which the kernel ignores.
 
 One large page between the kernel image and the modules holds code of ours, in reach of both. It is
 mapped by writing the kernel's page tables, as a debugger would.

@@ -1,4 +1,4 @@
-"""Standing at the entry of functions: being told of calls, returning early, seeing results."""
+"""Watch the entry of functions: report calls, return early, read results."""
 
 from __future__ import annotations
 

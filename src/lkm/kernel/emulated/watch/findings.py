@@ -1,4 +1,4 @@
-"""What interposition found out about a module: frozen facts, made while it runs."""
+"""Findings about a module that runs: allocations, faults, calls; frozen facts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Allocation:
 
 
 class FaultKind(enum.StrEnum):
-    """What was done to memory."""
+    """The kind of a wrong access to memory."""
 
     OVERFLOW = "overflow"
     UNDERFLOW = "underflow"

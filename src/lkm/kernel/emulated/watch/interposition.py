@@ -1,4 +1,4 @@
-"""Standing between a module and the kernel: failing allocations, guards, traces, all the checks.
+"""Interpose between a module and the kernel: fail allocations, guard memory, trace, check.
 
 The module's direct calls are re-pointed, before it is initialised, at jumps of ours that lead on to
 where they led before; a hook on those jumps sees each call with its arguments. The stack is left as

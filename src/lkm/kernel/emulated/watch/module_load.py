@@ -1,4 +1,4 @@
-"""Noticing that a module is about to be initialised: it is linked and laid out, not yet run.
+"""Notice that a module is about to be initialised: linked and laid out, not yet run.
 
 Source: ``kernel/module/main.c: do_init_module``; where its sections are is what
 /sys/module/NAME/sections shows (``kernel/module/sysfs.c: add_sect_attrs``).

@@ -1,4 +1,4 @@
-"""Reading the arguments of calls by the prototypes that the kernel's BTF has."""
+"""Read the arguments of calls by the prototypes in the kernel's BTF."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNKNOWN = CallPrototype((), (VOID, 8, False), known=False)
 
 
 class Signatures:
-    """What the kernel's types say of its functions."""
+    """The prototypes of the kernel's functions, from its types."""
 
     def __init__(self, btf: Btf) -> None:
         self._btf = btf

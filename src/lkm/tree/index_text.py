@@ -1,4 +1,4 @@
-"""A directory's indexes by name: the trie, or, where that is damaged, the text beside it."""
+"""An index made from its text twin, where the trie is damaged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``sign`` and ``strip-signature`` share: where to write, and what to say afterwards."""
+"""Options and messages shared by ``sign`` and ``strip-signature``: the output file, the summary."""
 
 from __future__ import annotations
 

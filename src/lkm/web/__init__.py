@@ -1,0 +1,1 @@
+"""The page: routes → operations → JSON and streams; the page itself is under ``ui``."""
