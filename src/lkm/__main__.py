@@ -13,7 +13,7 @@ def main() -> int:
     status = run(sys.argv)
     if sys.modules.keys().isdisjoint(("atexit", "threading")):
         # Nobody has asked for anything to be done in the end, so that the interpreter need not
-        # take itself apart, which takes it 2 ms.
+        # take itself apart, which takes it 2 ms: 5 % of what the shortest commands take.
         try:
             sys.stdout.flush()
             sys.stderr.flush()

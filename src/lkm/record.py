@@ -1,7 +1,8 @@
 """Small immutable values with named fields, for what the shortest commands import.
 
 ``typing.NamedTuple`` costs 8 ms to import and ``dataclasses`` 15, which is as much as such a
-command takes for all the rest.
+command takes for all the rest: with both, depmod takes 1.4 times as long to see that nothing has
+changed.
 """
 
 from __future__ import annotations

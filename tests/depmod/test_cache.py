@@ -5,7 +5,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -301,7 +300,7 @@ def test_several_processes_write_the_same(kernel: KernelFiles, tmp_path: Path) -
 @pytest.mark.parametrize("done", [0, 1, 3])
 @pytest.mark.parametrize("anew", [True, False])
 def test_a_partner_that_dies_is_no_loss(tree: Tree, *, done: int, anew: bool) -> None:
-    def dying(folder: IndexFolder, *rest: Any) -> Iterator[Any]:
+    def dying(folder: IndexFolder, *rest: Any) -> Any:
         written = folder.put
         number = 0
 
@@ -313,7 +312,7 @@ def test_a_partner_that_dies_is_no_loss(tree: Tree, *, done: int, anew: bool) ->
             written(name, data)
 
         folder.put = put  # type: ignore[method-assign]
-        yield from put_apart(folder, *rest)
+        return put_apart(folder, *rest)
 
     tree.index()
     tree.add(1, 1)

@@ -55,8 +55,14 @@ def _dispatch(argv: Sequence[str]) -> int:
     if len(argv) > 1 and argv[1] in registry.OWN_PARSERS:
         return _run_tool(argv[1], argv[2:])
     from lkm.cli.group import main_group  # click costs 25 ms, which the kmod tools need not pay
+    from lkm.cli.text import InertOutput
 
-    return main_group(argv[1:])
+    stdout = sys.stdout
+    sys.stdout = InertOutput(stdout)
+    try:
+        return main_group(argv[1:])
+    finally:
+        sys.stdout = stdout
 
 
 def _kernel_first(argv: Sequence[str]) -> Sequence[str]:
@@ -80,11 +86,17 @@ def _run_tool(name: str, arguments: Sequence[str]) -> int:
 def _report_log(error: LkmError) -> None:
     """Show what a kernel said last, which is all that is left of one that died."""
     for line in getattr(error, "log", ()):
-        print(f"kernel: {line}", file=sys.stderr)
+        _print_error(f"kernel: {line}")
 
 
 def _report(message: str, hint: str) -> None:
     sys.stdout.flush()
-    print(message, file=sys.stderr)
+    _print_error(message)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        _print_error(f"hint: {hint}")
+
+
+def _print_error(text: str) -> None:
+    from lkm.cli.text import inert  # only where something is wrong
+
+    print(inert(text), file=sys.stderr)

@@ -6,18 +6,24 @@ import sys
 import time
 from typing import Any
 
+from lkm.cli.text import inert
+
 
 def print_json(verb: str, **content: Any) -> None:
     """Print one JSON document: its schema ``lkm.VERB/1``, then ``content``.
 
     Dataclasses become objects, tuples and sets arrays, paths strings, bytes hexadecimal.
     """
+    sys.stdout.write(json_text({"schema": f"lkm.{verb}/1", **content}, indent=2) + "\n")
+
+
+def json_text(document: dict[str, Any], indent: int = 0) -> str:
+    """Return a document as JSON, on one line unless indented; what is not printable is escaped."""
     import msgspec  # costs start-up time, which text output need not pay
 
-    document = {"schema": f"lkm.{verb}/1", **content}
     builtins = msgspec.to_builtins(document, enc_hook=plain, str_keys=True, builtin_types=(bytes,))
     encoded = msgspec.json.encode(_texts(builtins))
-    sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
+    return inert((msgspec.json.format(encoded, indent=indent) if indent else encoded).decode())
 
 
 def plain(value: Any) -> Any:

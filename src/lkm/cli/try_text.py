@@ -8,6 +8,7 @@ import sys
 import click
 
 from lkm.cli.output import ProgressLine
+from lkm.cli.text import inert, printable
 from lkm.operations.trial import encoding, events
 from lkm.operations.trial.events import Outcome
 from lkm.operations.trial.observation import ObservedEntry, Registration
@@ -24,7 +25,7 @@ class JsonLines:
         if isinstance(event, events.Progress):
             return
         document = {"schema": "lkm.try/1", **encoding.document(event)}
-        sys.stdout.write(encoding.encoded(document) + "\n")
+        sys.stdout.write(inert(encoding.encoded(document)) + "\n")
         sys.stdout.flush()
 
     def close(self) -> None:
@@ -97,7 +98,7 @@ def _(event: events.KernelChosen) -> list[str]:
 @_lines.register
 def _(event: events.Built) -> list[str]:
     took = _seconds(event.seconds) if event.seconds else "nothing had changed"
-    return [*event.warnings.splitlines(), _row("built", f"{event.module} ({took})")]
+    return [*map(printable, event.warnings.splitlines()), _row("built", f"{event.module} ({took})")]
 
 
 @_lines.register
@@ -297,7 +298,7 @@ def _registrations(label: str, found: tuple[Registration, ...]) -> list[str]:
 def _row(label: str, text: str) -> str:
     """Return a line; its label is coloured where the output is a terminal (else echo strips it)."""
     coloured = click.style(f"{label:>10}", fg=_COLOURS.get(label), bold=True)
-    return f"{coloured}  {text}"
+    return f"{coloured}  " + printable(text, "\t")
 
 
 _BAD = ("refused", "crash", "died", "leak", "problem", "failed")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lkm.cli.text import printable
+
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -81,7 +83,7 @@ def _plain_pairs(block: Pairs) -> list[str]:
     for label, value in block.rows:
         wrapped = [
             line
-            for part in _printable(str(value)).split("\n")
+            for part in printable(str(value), "\n").split("\n")
             for line in textwrap.wrap(part, _PLAIN_WIDTH - width, break_on_hyphens=False) or [""]
         ]
         lines.append(f"  {label:<{width - 2}}{wrapped[0]}")
@@ -104,19 +106,8 @@ def _plain_table(block: Table) -> list[str]:
     ]
 
 
-def _printable(text: str) -> str:
-    """Return ``text`` with control characters spelt out: they come from files of any origin."""
-    return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
-
-
-def _escape(character: str) -> str:
-    number = ord(character)
-    # A byte that is no UTF-8 was read as a surrogate.
-    return f"\\x{number - 0xDC00:02x}" if 0xDC80 <= number <= 0xDCFF else repr(character)[1:-1]
-
-
 def _one_line(text: str) -> str:
-    return " ".join(_printable(text).split())
+    return " ".join(printable(text, "\n").split())
 
 
 def _show_richly(title: str, subtitle: str, blocks: Sequence[Block]) -> None:
@@ -162,4 +153,4 @@ def _rich_text(cell: Cell) -> Text:
     from rich.text import Text
 
     style = _STYLES[cell.style] if isinstance(cell, Styled) else ""
-    return Text(_printable(str(cell)), style=style)
+    return Text(printable(str(cell), "\n"), style=style)

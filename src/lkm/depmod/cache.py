@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lkm.depmod.tree_facts import ModuleColumns
 
 _FORMAT = 7
-_PLAIN = 2  # the format of marshal that does not look for objects met before: twice as fast
+_PLAIN = 2  # the format of marshal that does not look for objects met before
 _KEPT = 32  # trees; the ones not used for longest are forgotten
 _STATE, _FACTS = ".state", ".facts"
 _OTHERS_WRITE = 0o022

@@ -104,7 +104,7 @@ def _index(
         files=files_now(request),
         messages={},
         facts=0,
-        listings=listings.now if listings else {},
+        listings=listings.now() if listings else {},
     )
     if old and now == old.replaced(messages={}, facts=0, listings=now.listings):
         if cache and now.listings != old.listings:

@@ -12,7 +12,7 @@ import os
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
@@ -96,17 +96,15 @@ class IndexFolder:
         finally:
             os.close(descriptor)
 
-    def commit(self, rename: Callable[[Sequence[str]], bool] | None = None) -> tuple[str, ...]:
+    def commit(self) -> tuple[str, ...]:
         """Let all files put take their places and return their names.
 
-        ``rename`` has another process, which was forked after this was entered, call
-        ``take_places`` with these names, and says whether it did. Raises ``OSError`` when one
-        cannot take its place.
+        Raises ``OSError`` when one cannot take its place.
         """
         names = self.written
         # From here on they are the other process's, whatever happens to this one.
         self._written, self._expected = [], ()
-        if not (rename or self._rename_apart)(names):
+        if not self._rename_apart(names):
             self._written += names
             for name in names:
                 try:
@@ -116,18 +114,15 @@ class IndexFolder:
             self._written.clear()
         return names
 
-    def take_places(self, names: Sequence[str]) -> None:
-        """Rename the files ``names``, undisturbed by what happens to the caller's session."""
-        os.setsid()
-        for name in names:
-            self._rename(name)
-
     def _rename_apart(self, names: Sequence[str]) -> bool:
+        """Rename the files in a process that a kill of this one's session does not reach."""
         helper = os.fork()
         if not helper:
             status = 1
             try:
-                self.take_places(names)
+                os.setsid()
+                for name in names:
+                    self._rename(name)
                 status = 0
             finally:
                 os._exit(status)

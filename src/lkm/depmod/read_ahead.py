@@ -1,7 +1,8 @@
 """Modules that are not in memory yet: have the kernel fetch them while others are being read.
 
 One after the other, each waits for the disk several times; the disk, too, is quicker with more
-than one request to order.
+than one request to order. With nothing in memory, depmod takes 1.6 times as long without this
+(``bench/depmod_tricks.py``, which the other files' figures are from, too).
 """
 
 from __future__ import annotations

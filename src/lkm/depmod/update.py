@@ -59,9 +59,6 @@ class Update:
         self._explain = explain
         self._cache = cache
         self._old = old
-        # Taking a tree's facts apart one by one takes 30 ms, which a command that ends after this
-        # need not wait for: they hang on a circle, and are the garbage collector's.
-        self._left_over: list[object] = [self]
         self._names: list[bytes] = []
         self._forked: Forked | None = None
         # What the modules were when they were read, which counts rather than what they were when
@@ -94,7 +91,6 @@ class Update:
     def _index(self, folder: IndexFolder, ordered: list[str], now: CachedState) -> IndexOutcome:
         try:
             gathered = self._gather(folder, ordered, now)
-            self._left_over.append(gathered)
             return self._put(folder, gathered, now)
         finally:
             if self._forked:
@@ -104,7 +100,6 @@ class Update:
         facts, read, keep, partner, save = gathered
         self._report_problems(facts)
         build = self._build(facts)
-        self._left_over.append(build)
         parts = [part for part in PARTS if part not in keep]
         try:
             messages, number = put_together(folder, build, parts, partner, save)
@@ -113,7 +108,7 @@ class Update:
         self._messages |= messages
         if self._old:
             self._messages |= {part: self._old.messages[part] for part in keep}
-        written = folder.commit(partner and partner.process.answers)
+        written = folder.commit()
         self._save_state(now, number)
         return IndexOutcome(len(facts.paths), read, written)
 
@@ -121,7 +116,6 @@ class Update:
         before = self._old
         old = self._cache.load_facts(before.facts) if self._cache and before else None
         if old and before:
-            self._left_over.append(old)
             update = self._updated(old, before, ordered, now)
             if update:
                 facts, read = update
@@ -136,7 +130,6 @@ class Update:
             return _Gathered(facts, len(ordered), frozenset(), None, self._saver(facts))
         request = self._request
         scanned = gather(request.directory, ordered, request.workers, self._progress)
-        self._left_over.append(scanned)
         self._note_read(ordered, scanned)
         facts = ModuleColumns.gathered(ordered, scanned)
         facts.owners()  # which both need
@@ -157,7 +150,7 @@ class Update:
             return None
         build = self._build(facts)
         folder.expect(*(name for part in parts for name in PARTS[part]))
-        self._forked = Forked(lambda receive: put_apart(folder, build, parts, receive, save))
+        self._forked = Forked(lambda: put_apart(folder, build, parts, save))
         return Partner(self._forked, parts)
 
     def _saver(self, facts: ModuleColumns) -> Callable[[], int]:
@@ -177,7 +170,6 @@ class Update:
     def _read_all(self, ordered: list[str]) -> ModuleColumns:
         request = self._request
         scanned = scan_all(request.directory, ordered, self._progress)
-        self._left_over.append(scanned)
         if request.prefix:
             from lkm.depmod.check import without_prefix  # as below
 

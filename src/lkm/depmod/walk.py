@@ -94,12 +94,7 @@ class _Listed:
         entries = _entries(path, self._report)
         if entries is None:
             return iter(())
-        plain = _plain_names(entries, self._excluded)
-        if plain is None:
-            return self._noted(path, prefix, entries)
-        if self._listings:
-            self._listings.keep(path, plain)
-        return iter(plain)
+        return self._noted(path, prefix, entries)
 
     def _noted(self, path: str, prefix: str, entries: Sequence[os.DirEntry[str]]) -> Iterator[str]:
         """Yield what is found and let it be kept, where nothing but the directory decides it."""
@@ -132,24 +127,6 @@ class _Listed:
             elif not entry.is_file():
                 others.append(name)
                 _report_odd(entry, self._report)
-
-
-def _plain_names(entries: Sequence[os.DirEntry[str]], excluded: frozenset[str]) -> list[str] | None:
-    """Return the names of a directory as most are, of modules and directories; else ``None``."""
-    names = []
-    for entry in entries:
-        name = entry.name
-        if entry.is_symlink() or name[0] == ".":
-            return None
-        if entry.is_dir():
-            if name not in excluded:
-                names.append(f"{name}/")
-        elif name.endswith(MODULE_SUFFIXES) and entry.is_file():
-            if name not in excluded:
-                names.append(name)
-        else:
-            return None
-    return names
 
 
 def _entries(folder: str, report: Report) -> list[os.DirEntry[str]] | None:

@@ -21,6 +21,9 @@ from lkm.module import compression
 from lkm.module.image import ModuleImage
 from lkm.module.names import normalize
 
+_STATES = {"live": "Live", "coming": "Loading", "going": "Unloading"}
+_LONGEST_NUMBER = 40
+
 ParameterValue = str | int | bool | None | Sequence[str | int | bool]
 
 
@@ -87,6 +90,13 @@ class Kernel(Closing):
     def close(self) -> None:
         """Give the machine back; the kernel cannot be used after this."""
         self.syscalls.shut_down()
+
+    def limit_time(self, seconds: float | None) -> None:
+        """Give up what is not done in so many seconds of wall time; ``None``: no limit.
+
+        Whatever the kernel is doing then raises KernelDiedError; only a live one can be used on.
+        """
+        self.syscalls.limit_time(seconds)
 
     @property
     def name(self) -> str:
@@ -216,8 +226,9 @@ class Kernel(Closing):
 
     def refcount(self, name: str) -> int | None:
         """Return a loaded module's reference count; ``None`` where there is none."""
+        path = f"/sys/module/{name.replace('-', '_')}/refcnt"
         try:
-            return int(self.read_text(f"/sys/module/{name.replace('-', '_')}/refcnt"))
+            return _number_in(self.read_text(path), path)
         except OSError:
             return None
 
@@ -300,7 +311,22 @@ class Kernel(Closing):
             names = set()
         modules = self.modules()
         # The newest is first; init may have asked for others, which then are newer.
-        return next((module for module in modules if module.name in names), modules[0])
+        for module in modules:
+            if module.name in names or not names:
+                return module
+        return self._unlisted(next(filter(None, names), label))
+
+    def _unlisted(self, name: str) -> LoadedModule:
+        """Return what sysfs says of a module where /proc/modules is absent, or does not list it."""
+        folder = f"/sys/module/{normalize(name)}"
+        texts = self.read_texts([f"{folder}/{file}" for file in ("coresize", "refcnt", "taint")])
+        size, refcount = (
+            _number_in(texts.get(f"{folder}/{file}", ""), f"{folder}/{file}")
+            for file in ("coresize", "refcnt")
+        )
+        state = _STATES.get(self.initial_state(name), "")
+        taints = texts.get(f"{folder}/taint", "").strip()
+        return LoadedModule(normalize(name), size or 0, refcount, (), state, 0, taints)
 
     def unload(self, name: str, *, force: bool = False) -> None:
         """Unload a module by name, as ``rmmod`` does; ``force`` as ``rmmod -f``."""
@@ -363,7 +389,16 @@ class Kernel(Closing):
 
     def taint(self) -> int:
         """Return /proc/sys/kernel/tainted; see :mod:`lkm.taint`."""
-        return int(self.read_text("/proc/sys/kernel/tainted"))
+        path = "/proc/sys/kernel/tainted"
+        return _number_in(self.read_text(path), path) or 0
+
+
+def _number_in(text: str, path: str) -> int | None:
+    """Return the number a file of the kernel's holds, ``None`` when it is empty."""
+    try:
+        return int(text[:_LONGEST_NUMBER]) if text.strip() else None
+    except ValueError:
+        raise FormatError("a number", repr(text[:_LONGEST_NUMBER]), path=path) from None
 
 
 def _label(module: str | os.PathLike[str] | bytes | LoadableImage) -> str:

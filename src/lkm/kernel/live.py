@@ -11,10 +11,14 @@ import errno
 import fcntl
 import os
 import platform
+import select
+import signal
 import socket
 import struct
+import time
 from collections.abc import Callable
 
+from lkm.errors import KernelDiedError
 from lkm.kernel.syscalls import (
     FileReading,
     FileStatus,
@@ -35,6 +39,7 @@ _MODULE_CALLS = {
     "s390x": (128, 129, 344),
 }
 _GENERIC_CALLS = (105, 106, 273)
+_WRITING = struct.Struct("=qi")
 _READING = struct.Struct("=I??i")
 
 
@@ -47,6 +52,7 @@ class LiveSyscalls(Syscalls):
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         calls = _MODULE_CALLS.get(platform.machine(), _GENERIC_CALLS)
+        self._deadline: float | None = None
         self._init_module, self._delete_module, self._finit_module = calls
 
     @property
@@ -58,6 +64,10 @@ class LiveSyscalls(Syscalls):
     def shares_host_files(self) -> bool:
         """True: its files are ours."""
         return True
+
+    def limit_time(self, seconds: float | None) -> None:
+        """Give up waiting for a call that changes modules; others take no time."""
+        self._deadline = None if seconds is None else time.monotonic() + seconds
 
     def open(self, path: str, flags: int = 0, mode: int = 0o666) -> int:
         """open(2)."""
@@ -146,15 +156,19 @@ class LiveSyscalls(Syscalls):
     def init_module(self, image: bytes, parameters: str) -> SyscallOutcome:
         """init_module(2), in a child."""
         text = os.fsencode(parameters)
-        return self._in_child(self._init_module, image, ctypes.c_ulong(len(image)), text)
+        return self._in_child(
+            "init_module", self._init_module, image, ctypes.c_ulong(len(image)), text
+        )
 
     def finit_module(self, descriptor: int, parameters: str, flags: int) -> SyscallOutcome:
         """finit_module(2), in a child."""
-        return self._in_child(self._finit_module, descriptor, os.fsencode(parameters), flags)
+        return self._in_child(
+            "finit_module", self._finit_module, descriptor, os.fsencode(parameters), flags
+        )
 
     def delete_module(self, name: str, flags: int) -> SyscallOutcome:
         """delete_module(2), in a child."""
-        return self._in_child(self._delete_module, os.fsencode(name), flags)
+        return self._in_child("delete_module", self._delete_module, os.fsencode(name), flags)
 
     def read_in_task(self, path: str, flags: int, most: int) -> FileReading:
         """Open a file and read at most ``most`` bytes of it, in a child."""
@@ -174,19 +188,19 @@ class LiveSyscalls(Syscalls):
             done = collector.result(ended=ended, errno=number)
             return _READING.pack(done.reads, done.ended, done.repeats, number) + done.data
 
-        answer, signal = answer_of_child(reading)
+        answer, killer = self._answer(f"reading {path}", reading)
         if len(answer) < _READING.size:
-            return FileReading(errno=0 if signal else errno.ECHILD, signal=signal)
+            return FileReading(errno=0 if killer else errno.ECHILD, signal=killer)
         reads, ended, repeats, number = _READING.unpack_from(answer)
         return FileReading(answer[_READING.size :], reads, ended, repeats, number)
 
     def write_in_task(self, path: str, flags: int, data: bytes) -> SyscallOutcome:
         """Open a file and write to it, in a child."""
 
-        def writing() -> tuple[int, int]:
+        def writing() -> bytes:
+            written = 0
             try:
                 descriptor = os.open(path, flags)
-                written = 0
                 while written < len(data) or not data:
                     count = os.write(descriptor, data[written:])
                     written += count
@@ -194,10 +208,13 @@ class LiveSyscalls(Syscalls):
                         break
                 os.close(descriptor)
             except OSError as error:
-                return 0, error.errno or errno.EIO
-            return written, 0
+                return _WRITING.pack(0, error.errno or errno.EIO)
+            return _WRITING.pack(written, 0)
 
-        return run_in_child(writing)
+        answer, killer = self._answer(f"writing {path}", writing)
+        if len(answer) < _WRITING.size:
+            return SyscallOutcome(errno=0 if killer else errno.ECHILD, signal=killer)
+        return SyscallOutcome(*_WRITING.unpack(answer))
 
     def shut_down(self) -> None:
         """Nothing: the machine is not ours to end."""
@@ -207,41 +224,74 @@ class LiveSyscalls(Syscalls):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), what)
 
-    def _in_child(self, *call: object) -> SyscallOutcome:
+    def _in_child(self, name: str, *call: object) -> SyscallOutcome:
         def system_call() -> tuple[int, int]:
             result: int = self._libc.syscall(*call)
             return (result, 0) if result >= 0 else (0, ctypes.get_errno())
 
-        return run_in_child(system_call)
+        answer, killer = self._answer(name, lambda: _WRITING.pack(*system_call()))
+        if len(answer) < _WRITING.size:
+            return SyscallOutcome(errno=0 if killer else errno.ECHILD, signal=killer)
+        return SyscallOutcome(*_WRITING.unpack(answer))
+
+    def _answer(self, name: str, work: Callable[[], bytes]) -> tuple[bytes, int]:
+        try:
+            return answer_of_child(work, self._deadline)
+        except TimeoutError:
+            raise KernelDiedError(
+                name,
+                "the time limit is over, and it has not returned",
+                hint="the task that made it stays in the kernel until that lets it go",
+            ) from None
 
 
-def run_in_child(system_call: Callable[[], tuple[int, int]]) -> SyscallOutcome:
+def run_in_child(
+    system_call: Callable[[], tuple[int, int]], deadline: float | None = None
+) -> SyscallOutcome:
     """Run ``system_call`` (it returns result and errno) in a fork of this process."""
-    answer, signal = answer_of_child(lambda: struct.pack("=qi", *system_call()))
-    if len(answer) == 12:
-        result, number = struct.unpack("=qi", answer)
-        return SyscallOutcome(result=result, errno=number)
-    return SyscallOutcome(signal=signal) if signal else SyscallOutcome(errno=errno.ECHILD)
+    answer, killer = answer_of_child(lambda: _WRITING.pack(*system_call()), deadline)
+    if len(answer) == _WRITING.size:
+        return SyscallOutcome(*_WRITING.unpack(answer))
+    return SyscallOutcome(signal=killer) if killer else SyscallOutcome(errno=errno.ECHILD)
 
 
-def answer_of_child(work: Callable[[], bytes]) -> tuple[bytes, int]:
-    """Run ``work`` in a fork of this process; return what it returns, and the signal it died of."""
+def answer_of_child(work: Callable[[], bytes], deadline: float | None = None) -> tuple[bytes, int]:
+    """Run ``work`` in a fork of this process; return what it returns, and the signal it died of.
+
+    Raises TimeoutError when it has not returned at the deadline, by the monotonic clock. Then, and
+    when we are interrupted, it is killed but not waited for: in the kernel it may never end.
+    """
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         # Nothing of the parent's may run here: no finally, no atexit, no buffered output.
         try:
-            answer = memoryview(work())
-            while answer:
-                answer = answer[os.write(writer, answer) :]
+            rest = work()
+            while rest:
+                rest = rest[os.write(writer, rest) :]
         finally:
             os._exit(0)
     os.close(writer)
     try:
-        parts = []
-        while part := os.read(reader, 1 << 16):
-            parts.append(part)
+        answer = _answer_of(reader, deadline)
+        _, status = os.waitpid(child, 0)
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, os.WNOHANG)
+        raise
     finally:
         os.close(reader)
-        _, status = os.waitpid(child, 0)
-    return b"".join(parts), os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    return answer, os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+def _answer_of(reader: int, deadline: float | None) -> bytes:
+    parts: list[bytes] = []
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    while True:
+        if deadline is not None and not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+            raise TimeoutError
+        part = os.read(reader, 1 << 16)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)

@@ -15,6 +15,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+LARGEST_FILE = 64 << 20
+"""Bytes of a file that is read as a whole."""
+
+MOST_RECORDS, MOST_RECORD_BYTES = 50_000, 32 << 20
+"""Records, and bytes of them, that are read of a log at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class SyscallOutcome:
@@ -113,6 +119,13 @@ class Syscalls(Protocol):
         """Whether the machine's paths are the host's, so that a module can be opened by path."""
         ...
 
+    def limit_time(self, seconds: float | None) -> None:
+        """Give up what is not done in so many seconds of wall time from now, all calls together.
+
+        A call that meets the limit raises ``KernelDiedError``; ``None`` takes the limit away.
+        """
+        ...
+
     def open(self, path: str, flags: int = 0, mode: int = 0o666) -> int:
         """open(2)."""
         ...
@@ -129,10 +142,12 @@ class Syscalls(Protocol):
         """Call read(2) until it would block or ends, and return what each call gave.
 
         This is how /dev/kmsg is read: one record a call. A record lost to the ring buffer (EPIPE)
-        is passed over; the gap shows in the sequence numbers.
+        is passed over; the gap shows in the sequence numbers. After 32 MiB, or 50,000 records, it
+        returns what it has: a log can be written faster than it is read.
         """
         records: list[bytes] = []
-        while True:
+        size_read = 0
+        while len(records) < MOST_RECORDS and size_read < MOST_RECORD_BYTES:
             try:
                 data = self.read(descriptor, size)
             except OSError as error:
@@ -144,14 +159,23 @@ class Syscalls(Protocol):
             if not data:
                 return records
             records.append(data)
+            size_read += len(data)
+        return records
 
     def read_file(self, path: str) -> bytes:
-        """Open, read to the end and close: a whole file, in one exchange where that pays."""
+        """Open, read to the end and close: a whole file, in one exchange where that pays.
+
+        A file without end is an OSError: EFBIG after 64 MiB.
+        """
         descriptor = self.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             chunks = []
+            size = 0
             while chunk := self.read(descriptor):
                 chunks.append(chunk)
+                size += len(chunk)
+                if size > LARGEST_FILE:
+                    raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
             return b"".join(chunks)
         finally:
             self.close(descriptor)

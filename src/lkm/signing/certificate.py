@@ -15,10 +15,13 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
+
+from cryptography.hazmat import asn1
 
 from lkm.errors import FormatError
 from lkm.signing import der
-from lkm.signing.pkcs7 import name_text
+from lkm.signing.der import Algorithm, Element, ObjectIdentifier
 
 CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 MODULE_SIGNING_ONLY = "1.3.6.1.4.1.2312.16.1.2"
@@ -55,6 +58,63 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----",
 _MOST_BYTES = 4 << 20
 
 
+@asn1.sequence
+class _Validity:
+    not_before: asn1.UTCTime | asn1.GeneralizedTime
+    not_after: asn1.UTCTime | asn1.GeneralizedTime
+
+
+@asn1.sequence
+class _Extension:
+    type: ObjectIdentifier
+    critical: bool | None
+    value: bytes
+
+
+@asn1.sequence
+class _Body:
+    version: Annotated[int | None, asn1.Explicit(0)]
+    serial: Element
+    algorithm: Algorithm
+    issuer: Element
+    validity: _Validity
+    subject: Element
+    public_key: Element
+    issuer_id: Annotated[asn1.BitString | None, asn1.Implicit(1)]
+    subject_id: Annotated[asn1.BitString | None, asn1.Implicit(2)]
+    extensions: Annotated[list[_Extension] | None, asn1.Explicit(3)]
+
+
+@asn1.sequence
+class _Certificate:
+    body: _Body
+    algorithm: Algorithm
+    signature: asn1.BitString
+
+
+@asn1.sequence
+class _PublicKey:
+    algorithm: Algorithm
+    key: asn1.BitString
+
+
+@asn1.sequence
+class _RsaKey:
+    modulus: int
+    exponent: int
+
+
+@asn1.sequence
+class _Constraints:
+    authority: bool | None
+    path_length: int | None
+
+
+@asn1.sequence
+class _ExtendedUsages:
+    usages: list[ObjectIdentifier]
+
+
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """An X.509 certificate's facts.
@@ -82,12 +142,12 @@ class Certificate:
     @property
     def name(self) -> str:
         """The subject's common name."""
-        return name_text(self.subject)
+        return der.decode_name(self.subject)
 
     @property
     def issuer_name(self) -> str:
         """The issuer's common name."""
-        return name_text(self.issuer)
+        return der.decode_name(self.issuer)
 
     @property
     def sha1(self) -> str:
@@ -160,122 +220,70 @@ def _decode(block: bytes, path: str) -> bytes:
 
 def split(data: bytes, path: str = "") -> tuple[Certificate, ...]:
     """Return the DER certificates that lie one after the other in ``data``."""
-    reader = der.Reader(data, path)
     found = []
-    while not reader.at_end:
-        found.append(parse(reader.encoded(der.SEQUENCE, "certificate"), path))
+    while data:
+        size = der.first_size(data)
+        found.append(parse(data[:size], path))
+        data = data[size:]
     return tuple(found)
 
 
 def parse(encoded: bytes, path: str = "") -> Certificate:
     """Return the facts of the DER certificate ``encoded``; raises ``FormatError``."""
-    outer = der.Reader(encoded, path)
-    certificate = outer.enter(der.SEQUENCE, "certificate")
-    outer.finish("the certificate")
-    body = certificate.enter(der.SEQUENCE, "TBSCertificate")
-    body.skip(der.context(0), "version")
-    serial = body.bytes_of(der.INTEGER, "serial number")
-    body.bytes_of(der.SEQUENCE, "signature algorithm")
-    issuer = body.encoded(der.SEQUENCE, "issuer")
-    validity = body.enter(der.SEQUENCE, "validity")
-    not_before, not_after = _time(validity, path), _time(validity, path)
-    subject = body.encoded(der.SEQUENCE, "subject")
-    public_key = body.encoded(der.SEQUENCE, "public key")
+    body = der.decode(_Certificate, encoded, "the certificate", path).body
+    subject, issuer, public_key = map(der.encode, (body.subject, body.issuer, body.public_key))
     for name in (issuer, subject):
-        name_text(name)
-    extensions = _extensions(body)
+        der.decode_name(name, path)
+    values = {e.type.dotted_string: e.value for e in body.extensions or ()}
     return Certificate(
         encoded,
         issuer,
         subject,
-        serial,
-        not_before,
-        not_after,
+        der.integer_octets(body.serial, "the serial number", path),
+        body.validity.not_before.as_datetime().replace(tzinfo=UTC),
+        body.validity.not_after.as_datetime().replace(tzinfo=UTC),
         public_key,
         _key_algorithm(public_key, path),
-        key_id=_key_id(extensions, path),
-        key_usages=_key_usages(extensions, path),
-        extended_usages=_extended_usages(extensions, path),
-        authority=_authority(extensions, path),
+        key_id=_key_id(values.get("2.5.29.14"), path),
+        key_usages=_key_usages(values.get("2.5.29.15"), path),
+        extended_usages=_extended_usages(values.get("2.5.29.37"), path),
+        authority=_authority(values.get("2.5.29.19"), path),
     )
 
 
-def _time(validity: der.Reader, path: str) -> datetime:
-    kind = validity.peek()
-    text = validity.bytes_of(kind, "time").decode("ascii", "replace")
-    # UTCTime has a two-digit year (RFC 5280, 4.1.2.5.1); the kernel reads just these two forms.
-    form = {0x17: "%y%m%d%H%M%SZ", 0x18: "%Y%m%d%H%M%SZ"}.get(kind)
-    try:
-        if form is None:
-            raise ValueError
-        moment = datetime.strptime(text, form).replace(tzinfo=UTC)
-    except ValueError:
-        raise FormatError("UTCTime or GeneralizedTime", repr(text), path=path) from None
-    if kind == 0x17 and moment.year >= 2050:
-        return moment.replace(year=moment.year - 100)
-    return moment
+def _key_id(value: bytes | None, path: str) -> bytes:
+    return der.decode(bytes, value, "the key identifier", path) if value else b""
 
 
-def _extensions(body: der.Reader) -> dict[str, bytes]:
-    """Return the extensions' values (the octet strings' contents) by dotted OID."""
-    body.skip(der.context(1), "issuer unique ID")
-    body.skip(der.context(2), "subject unique ID")
-    if body.at_end:
-        return {}
-    listed = body.enter(der.context(3), "extensions").enter(der.SEQUENCE, "extensions")
-    found = {}
-    while not listed.at_end:
-        extension = listed.enter(der.SEQUENCE, "extension")
-        kind = der.oid_text(extension.bytes_of(der.OID, "extension type"))
-        extension.skip(0x01, "critical")
-        found[kind] = extension.bytes_of(der.OCTET_STRING, "extension value")
-    return found
-
-
-def _key_id(extensions: dict[str, bytes], path: str) -> bytes:
-    value = extensions.get("2.5.29.14")
-    return der.Reader(value, path).bytes_of(der.OCTET_STRING, "key identifier") if value else b""
-
-
-def _key_usages(extensions: dict[str, bytes], path: str) -> tuple[str, ...] | None:
-    value = extensions.get("2.5.29.15")
+def _key_usages(value: bytes | None, path: str) -> tuple[str, ...] | None:
     if value is None:
         return None
-    octets = der.Reader(value, path).bytes_of(der.BIT_STRING, "key usage")[1:3]
+    octets = der.decode(asn1.BitString, value, "the key usage", path).as_bytes()[:2]
     bits = int.from_bytes(octets.ljust(2, b"\0"), "big")
     return tuple(name for i, name in enumerate(_KEY_USAGES) if bits >> (15 - i) & 1)
 
 
-def _extended_usages(extensions: dict[str, bytes], path: str) -> tuple[str, ...] | None:
-    value = extensions.get("2.5.29.37")
+def _extended_usages(value: bytes | None, path: str) -> tuple[str, ...] | None:
     if value is None:
         return None
-    listed = der.Reader(value, path).enter(der.SEQUENCE, "extended key usage")
-    found = []
-    while not listed.at_end:
-        found.append(der.oid_text(listed.bytes_of(der.OID, "usage")))
-    return tuple(found)
+    usages = der.decode_wrapped(_ExtendedUsages, value, "the extended key usage", path).usages
+    return tuple(usage.dotted_string for usage in usages)
 
 
-def _authority(extensions: dict[str, bytes], path: str) -> bool:
-    value = extensions.get("2.5.29.19")
+def _authority(value: bytes | None, path: str) -> bool:
     if value is None:
         return False
-    constraints = der.Reader(value, path).enter(der.SEQUENCE, "basic constraints")
-    return constraints.peek() == 0x01 and constraints.bytes_of(0x01, "CA") != b"\0"
+    return bool(der.decode(_Constraints, value, "the basic constraints", path).authority)
 
 
 def _key_algorithm(public_key: bytes, path: str) -> str:
     """Return ``rsa4096``, ``ec-p384`` …, or a dotted OID."""
-    info = der.Reader(public_key, path).enter(der.SEQUENCE, "public key")
-    algorithm = info.enter(der.SEQUENCE, "key algorithm")
-    kind = der.oid_text(algorithm.bytes_of(der.OID, "key algorithm"))
+    info = der.decode(_PublicKey, public_key, "the public key", path)
+    kind = der.algorithm_oid(info.algorithm, "the key algorithm", path)
     if kind == _RSA_KEY:
-        bits = info.bytes_of(der.BIT_STRING, "public key")[1:]
-        modulus = der.Reader(bits, path).enter(der.SEQUENCE, "RSA key")
-        number = int.from_bytes(modulus.bytes_of(der.INTEGER, "modulus"), "big")
-        return f"rsa{number.bit_length()}"
-    if kind == _EC_KEY and algorithm.peek() == der.OID:
-        curve = der.oid_text(algorithm.bytes_of(der.OID, "curve"))
+        key = der.decode(_RsaKey, info.key.as_bytes(), "the RSA key", path)
+        return f"rsa{key.modulus.bit_length()}"
+    if kind == _EC_KEY and len(info.algorithm) > 1 and info.algorithm[1].tag_bytes == b"\x06":
+        curve = der.algorithm_oid(info.algorithm[1:], "the curve", path)
         return _CURVES.get(curve, f"ec-{curve}")
     return kind

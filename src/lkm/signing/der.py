@@ -1,172 +1,133 @@
-"""A strict reader and a writer of DER, as far as PKCS#7 and X.509 need them.
+"""DER values by declaration, as ``cryptography.hazmat.asn1`` has it, with our errors.
 
-Source of the encoding: ITU-T X.690. Only definite, minimal lengths of at most four octets and
-one-octet tags are read; every element must lie inside its parent.
+It reads strict DER (ITU-T X.690): definite, minimal lengths, sets in order, every element inside
+its parent.
 """
 
 from __future__ import annotations
 
+import re
+from typing import TypeAlias, TypeVar
+
+from cryptography.hazmat import asn1
+from cryptography.hazmat._oid import ObjectIdentifier  # cryptography.x509 takes 25 ms to import
+
 from lkm.errors import FormatError
 
-INTEGER = 0x02
-BIT_STRING = 0x03
-OCTET_STRING = 0x04
-NULL = 0x05
-OID = 0x06
-SEQUENCE = 0x30
-SET = 0x31
+__all__ = [
+    "Algorithm",
+    "Element",
+    "ObjectIdentifier",
+    "algorithm_oid",
+    "decode",
+    "decode_name",
+    "decode_wrapped",
+    "element",
+    "encode",
+    "first_size",
+    "integer_octets",
+]
 
-_NAMES = {
-    INTEGER: "INTEGER",
-    BIT_STRING: "BIT STRING",
-    OCTET_STRING: "OCTET STRING",
-    NULL: "NULL",
-    OID: "OBJECT IDENTIFIER",
-    SEQUENCE: "SEQUENCE",
-    SET: "SET",
+Element = asn1.TLV
+"""Any element; ``encode`` returns its bytes."""
+Algorithm: TypeAlias = list[Element]
+"""An AlgorithmIdentifier: the OID, and parameters of any kind."""
+
+_Kind = TypeVar("_Kind")
+_TAG = re.compile(r"UnexpectedTag.*?value: (\d+), .*?class: (\w+)")
+_UNIVERSAL = {2: "INTEGER", 3: "BIT STRING", 4: "OCTET STRING", 5: "NULL", 6: "OBJECT IDENTIFIER"}
+_UNIVERSAL |= {16: "SEQUENCE", 17: "SET"}
+_FAULTS = {
+    "ShortData": "its end too early",
+    "ExtraData": "more after its end",
+    "InvalidLength": "a length that is not definite or not the shortest",
+    "InvalidSetOrdering": "a set out of order",
 }
 
 
-def context(number: int, *, constructed: bool = True) -> int:
-    """Return the tag of the context-specific field ``[number]``."""
-    return 0xA0 | number if constructed else 0x80 | number
+@asn1.sequence
+class _Wrapped:
+    element: Element
 
 
-def tag_name(tag: int) -> str:
-    """Return the name of ``tag`` for a message."""
-    if tag & 0xC0 == 0x80:
-        return f"[{tag & 0x1F}]"
-    return _NAMES.get(tag, f"tag {tag:#04x}")
+@asn1.sequence
+class _Attribute:
+    type: ObjectIdentifier
+    value: Element
 
 
-class Reader:
-    """A cursor over the elements of one constructed DER value.
-
-    ``what`` in its methods names the field for the ``FormatError`` that a missing, damaged or
-    overlong element raises.
-    """
-
-    __slots__ = ("_data", "_end", "_path", "_position")
-
-    def __init__(
-        self, data: bytes, path: str = "", *, start: int = 0, end: int | None = None
-    ) -> None:
-        self._data = data
-        self._path = path
-        self._position = start
-        self._end = len(data) if end is None else end
-
-    @property
-    def position(self) -> int:
-        """Offset of the next element in the whole data."""
-        return self._position
-
-    @property
-    def at_end(self) -> bool:
-        """Whether no element is left."""
-        return self._position >= self._end
-
-    def peek(self) -> int:
-        """Return the next element's tag, -1 at the end."""
-        return -1 if self.at_end else self._data[self._position]
-
-    def bytes_of(self, tag: int, what: str) -> bytes:
-        """Return the content of the next element, whose tag must be ``tag``, and pass it."""
-        start, end = self._pass(tag, what)
-        return self._data[start:end]
-
-    def encoded(self, tag: int, what: str) -> bytes:
-        """Return the whole next element (tag, length, content), and pass it."""
-        first = self._position
-        _, end = self._pass(tag, what)
-        return self._data[first:end]
-
-    def enter(self, tag: int, what: str) -> Reader:
-        """Return a reader over the content of the next element, and pass it."""
-        start, end = self._pass(tag, what)
-        return Reader(self._data, self._path, start=start, end=end)
-
-    def skip(self, tag: int, what: str) -> bool:
-        """Pass the next element if its tag is ``tag``; say whether it was."""
-        if self.peek() != tag:
-            return False
-        self._pass(tag, what)
-        return True
-
-    def finish(self, what: str) -> None:
-        """Raise ``FormatError`` if anything is left."""
-        if not self.at_end:
-            raise self._error(f"the end of {what}", f"{self._end - self._position} bytes more")
-
-    def _pass(self, tag: int, what: str) -> tuple[int, int]:
-        found = self.peek()
-        if found != tag:
-            seen = "nothing" if found < 0 else tag_name(found)
-            raise self._error(f"{tag_name(tag)} ({what})", seen)
-        start, length = self._length(what)
-        if length > self._end - start:
-            raise self._error(f"{what} of at most {self._end - start} bytes", f"{length}")
-        self._position = start + length
-        return start, start + length
-
-    def _length(self, what: str) -> tuple[int, int]:
-        """Return where the content of the next element starts and how long it says it is."""
-        position = self._position + 1
-        if position >= self._end:
-            raise self._error(f"the length of {what}", "the end")
-        first = self._data[position]
-        if first < 0x80:
-            return position + 1, first
-        count = first & 0x7F
-        octets = self._data[position + 1 : min(position + 1 + count, self._end)]
-        if not 1 <= count <= 4 or len(octets) != count:
-            raise self._error(f"a definite length of {what}", f"length octet {first:#04x}")
-        length = int.from_bytes(octets, "big")
-        if length < 0x80 or octets[0] == 0:
-            raise self._error(f"the shortest length of {what}", octets.hex())
-        return position + 1 + count, length
-
-    def _error(self, expected: str, found: str) -> FormatError:
-        return FormatError(expected, found, path=self._path, offset=self._position)
+@asn1.sequence
+class _WrappedName:
+    parts: list[asn1.SetOf[_Attribute]]
 
 
-def oid_text(content: bytes) -> str:
-    """Return the dotted form of an OBJECT IDENTIFIER's content octets."""
-    numbers: list[int] = []
-    value = 0
-    for octet in content:
-        value = value << 7 | octet & 0x7F
-        if not octet & 0x80:
-            numbers.append(value)
-            value = 0
-    if not numbers:
+def decode(kind: type[_Kind], data: bytes, what: str, path: str = "") -> _Kind:
+    """Return the one value of class ``kind`` in ``data``; raises ``FormatError`` about ``what``."""
+    extra = len(data) - first_size(data)
+    if extra > 0:
+        raise FormatError(f"the end of {what}", f"{extra} bytes more", path=path)
+    try:
+        return asn1.decode_der(kind, data)
+    except ValueError as error:
+        raise FormatError(f"{what} in DER", _fault(str(error)), path=path) from None
+
+
+def decode_wrapped(kind: type[_Kind], data: bytes, what: str, path: str = "") -> _Kind:
+    """Return a ``kind`` whose only field is the value in ``data``, such as a SEQUENCE OF."""
+    element = decode(Element, data, what, path)
+    return decode(kind, asn1.encode_der(_Wrapped(element=element)), what, path)
+
+
+def decode_name(name: bytes, path: str = "") -> str:
+    """Return the common name in the DER of an X.509 name, else its values joined by ``, ``."""
+    if not name:
         return ""
-    first = min(numbers[0] // 40, 2)
-    return ".".join(map(str, [first, numbers[0] - 40 * first, *numbers[1:]]))
+    parts = decode_wrapped(_WrappedName, name, "a name", path).parts
+    values = []
+    for attribute in [attribute for part in parts for attribute in part.as_list()]:
+        text = bytes(attribute.value.data).decode("utf-8", "replace")
+        if attribute.type.dotted_string == "2.5.4.3":
+            return text
+        values.append(text)
+    return ", ".join(values)
 
 
-def oid_bytes(text: str) -> bytes:
-    """Return the content octets of the OBJECT IDENTIFIER written ``text``."""
-    first, second, *rest = map(int, text.split("."))
-    content = bytearray()
-    for number in (40 * first + second, *rest):
-        groups = [number & 0x7F]
-        while number := number >> 7:
-            groups.append(number & 0x7F | 0x80)
-        content += bytes(reversed(groups))
-    return bytes(content)
+def encode(value: object) -> bytes:
+    """Return the DER of an element or of a value of a declared class."""
+    return asn1.encode_der(value)
 
 
-def encode(tag: int, *parts: bytes) -> bytes:
-    """Return the element ``tag`` whose content is the concatenation of ``parts``."""
-    content = b"".join(parts)
-    length = len(content)
-    if length < 0x80:
-        return bytes((tag, length)) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return bytes((tag, 0x80 | len(octets))) + octets + content
+def element(encoded: bytes) -> Element:
+    """Return the one element in ``encoded``, which must be DER."""
+    return decode(Element, encoded, "an element")
 
 
-def encode_oid(text: str) -> bytes:
-    """Return the OBJECT IDENTIFIER written ``text`` as an element."""
-    return encode(OID, oid_bytes(text))
+def first_size(data: bytes) -> int:
+    """Return how long the first element of ``data`` says it is, with its tag and length."""
+    if len(data) < 2 or data[1] < 0x80:
+        return 2 + (data[1] if len(data) > 1 else 0)
+    after = 2 + (data[1] & 0x7F)
+    return after + int.from_bytes(data[2:after], "big")
+
+
+def algorithm_oid(algorithm: Algorithm, what: str, path: str = "") -> str:
+    """Return the dotted OID of an AlgorithmIdentifier."""
+    if not algorithm:
+        raise FormatError(f"{what} in DER", "an empty sequence", path=path)
+    return decode(ObjectIdentifier, encode(algorithm[0]), what, path).dotted_string
+
+
+def integer_octets(number: Element, what: str, path: str = "") -> bytes:
+    """Return the content octets of an INTEGER as they stand, of any length."""
+    if number.tag_bytes != b"\x02":
+        raise FormatError(f"INTEGER ({what})", f"tag 0x{number.tag_bytes.hex()}", path=path)
+    return bytes(number.data)
+
+
+def _fault(message: str) -> str:
+    """Return what the library's message says was found, in words."""
+    tag = _TAG.search(message)
+    if tag:
+        number = int(tag[1])
+        return _UNIVERSAL.get(number, f"tag {number}") if tag[2] == "Universal" else f"[{number}]"
+    return next((text for kind, text in _FAULTS.items() if kind in message), message)

@@ -8,14 +8,17 @@ number (version 1) or by subject key identifier (version 3).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from cryptography.hazmat import asn1
 
 from lkm.errors import FormatError
 from lkm.signing import der
+from lkm.signing.der import Algorithm, Element, ObjectIdentifier
 
-_SIGNED_DATA = "1.2.840.113549.1.7.2"
+_SIGNED_DATA = ObjectIdentifier("1.2.840.113549.1.7.2")
 _DATA = "1.2.840.113549.1.7.1"
 _RSA = "1.2.840.113549.1.1.1"
-_COMMON_NAME = der.oid_bytes("2.5.4.3")
 
 # The names hashlib knows; what a given kernel can compute depends on its configuration.
 DIGESTS = {
@@ -44,6 +47,39 @@ _ECDSA_OIDS = {
 }
 
 
+@asn1.sequence
+class _ContentInfo:
+    type: ObjectIdentifier
+    content: Annotated[Element, asn1.Explicit(0)]
+
+
+@asn1.sequence
+class _Issuer:
+    name: Element
+    serial: Element
+
+
+@asn1.sequence
+class _Signer:
+    version: int
+    identifier: _Issuer | Annotated[bytes, asn1.Implicit(0)]
+    digest: Algorithm
+    signed_attributes: Annotated[list[Element] | None, asn1.Implicit(0)]
+    algorithm: Algorithm
+    signature: bytes
+    unsigned_attributes: Annotated[list[Element] | None, asn1.Implicit(1)]
+
+
+@asn1.sequence
+class _SignedData:
+    version: int
+    digests: asn1.SetOf[Algorithm]
+    content: list[Element]
+    certificates: Annotated[list[Element] | None, asn1.Implicit(0)]
+    revocations: Annotated[list[Element] | None, asn1.Implicit(1)]
+    signers: asn1.SetOf[_Signer]
+
+
 @dataclass(frozen=True, slots=True)
 class SignerInfo:
     """One signer: who, with what, and the signature's bytes.
@@ -64,6 +100,15 @@ class SignerInfo:
     key_algorithm: str
     signature: bytes
     has_attributes: bool
+
+    @property
+    def unsupported(self) -> str:
+        """Why this signature cannot be checked, empty if its algorithms are known."""
+        if self.digest not in _DIGEST_OIDS:
+            return f"digest algorithm {self.digest} is unknown"
+        if self.key_algorithm not in KEY_ALGORITHMS.values():
+            return f"signature algorithm {self.key_algorithm} is unknown"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,93 +133,42 @@ class SignedData:
 def parse(blob: bytes, path: str = "") -> SignedData:
     """Return the PKCS#7 signedData message in ``blob``; raises ``FormatError``.
 
-    Offsets in the error count from the start of ``blob``. Bytes after the message are refused, as
-    in the kernel's decoder.
+    Bytes after the message are refused, as in the kernel's decoder.
     """
-    outer = der.Reader(blob, path)
-    info = outer.enter(der.SEQUENCE, "ContentInfo")
-    outer.finish("the PKCS#7 message")
-    kind = der.oid_text(info.bytes_of(der.OID, "content type"))
-    if kind != _SIGNED_DATA:
-        raise FormatError("a PKCS#7 signedData message", f"content type {kind}", path=path)
-    data = info.enter(der.context(0), "content").enter(der.SEQUENCE, "SignedData")
-    return _signed_data(data)
+    info = der.decode(_ContentInfo, blob, "the PKCS#7 message", path)
+    if info.type != _SIGNED_DATA:
+        found = f"content type {info.type.dotted_string}"
+        raise FormatError("a PKCS#7 signedData message", found, path=path)
+    data = der.decode(_SignedData, der.encode(info.content), "SignedData", path)
+    return SignedData(
+        data.version,
+        der.algorithm_oid(data.content, "the content type", path),
+        len(data.content) > 1,
+        tuple(map(der.encode, data.certificates or ())),
+        tuple(_signer_info(signer, path) for signer in data.signers.as_list()),
+    )
 
 
-def _signed_data(data: der.Reader) -> SignedData:
-    version = _small(data, "version of SignedData")
-    data.bytes_of(der.SET, "digest algorithms")
-    content = data.enter(der.SEQUENCE, "encapsulated content")
-    content_type = der.oid_text(content.bytes_of(der.OID, "content type"))
-    certificates: list[bytes] = []
-    if data.peek() == der.context(0):
-        certificates = _elements(data.enter(der.context(0), "certificates"))
-    data.skip(der.context(1), "revocation lists")
-    signers = data.enter(der.SET, "signer infos")
-    infos = []
-    while not signers.at_end:
-        infos.append(_signer_info(signers.enter(der.SEQUENCE, "SignerInfo")))
-    data.finish("SignedData")
-    return SignedData(version, content_type, not content.at_end, tuple(certificates), tuple(infos))
-
-
-def _signer_info(info: der.Reader) -> SignerInfo:
-    version = _small(info, "version of SignerInfo")
+def _signer_info(signer: _Signer, path: str) -> SignerInfo:
     issuer = serial = key_id = b""
-    if info.peek() == der.context(0, constructed=False):
-        key_id = info.bytes_of(der.context(0, constructed=False), "subject key identifier")
+    if isinstance(signer.identifier, bytes):
+        key_id = signer.identifier
     else:
-        who = info.enter(der.SEQUENCE, "issuer and serial number")
-        issuer = who.encoded(der.SEQUENCE, "issuer")
-        serial = who.bytes_of(der.INTEGER, "serial number")
-    digest = _algorithm(info, "digest algorithm")
-    has_attributes = info.skip(der.context(0), "signed attributes")
-    algorithm = _algorithm(info, "signature algorithm")
-    signature = info.bytes_of(der.OCTET_STRING, "signature")
-    info.skip(der.context(1), "unsigned attributes")
-    info.finish("SignerInfo")
+        issuer = der.encode(signer.identifier.name)
+        serial = der.integer_octets(signer.identifier.serial, "the serial number", path)
+    digest = der.algorithm_oid(signer.digest, "the digest algorithm", path)
+    algorithm = der.algorithm_oid(signer.algorithm, "the signature algorithm", path)
     return SignerInfo(
-        version,
+        signer.version,
         issuer,
-        name_text(issuer),
+        der.decode_name(issuer, path),
         serial,
         key_id,
         DIGESTS.get(digest, digest),
         KEY_ALGORITHMS.get(algorithm, algorithm),
-        signature,
-        has_attributes,
+        signer.signature,
+        signer.signed_attributes is not None,
     )
-
-
-def _small(reader: der.Reader, what: str) -> int:
-    return int.from_bytes(reader.bytes_of(der.INTEGER, what)[:8], "big")
-
-
-def _algorithm(reader: der.Reader, what: str) -> str:
-    return der.oid_text(reader.enter(der.SEQUENCE, what).bytes_of(der.OID, what))
-
-
-def _elements(reader: der.Reader) -> list[bytes]:
-    found = []
-    while not reader.at_end:
-        found.append(reader.encoded(reader.peek(), "element"))
-    return found
-
-
-def name_text(name: bytes) -> str:
-    """Return the common name in the DER of an X.509 name, else its values joined by ``, ``."""
-    if not name:
-        return ""
-    values: list[str] = []
-    parts = der.Reader(name).enter(der.SEQUENCE, "name")
-    while not parts.at_end:
-        attribute = parts.enter(der.SET, "name part").enter(der.SEQUENCE, "attribute")
-        kind = attribute.bytes_of(der.OID, "attribute type")
-        text = attribute.bytes_of(attribute.peek(), "attribute value").decode("utf-8", "replace")
-        if kind == _COMMON_NAME:
-            return text
-        values.append(text)
-    return ", ".join(values)
 
 
 def build(issuer: bytes, serial: bytes, *, digest: str, key: str, signature: bytes) -> bytes:
@@ -184,29 +178,33 @@ def build(issuer: bytes, serial: bytes, *, digest: str, key: str, signature: byt
     ``issuer`` is the DER of a name, ``serial`` an INTEGER's content octets, ``digest`` and ``key``
     (``rsa`` or ``ecdsa``) names as in ``SignerInfo``.
     """
-    version = der.encode(der.INTEGER, b"\x01")
-    digest_algorithm = der.encode(der.SEQUENCE, der.encode_oid(_DIGEST_OIDS[digest]))
-    signer = der.encode(
-        der.SEQUENCE,
-        version,
-        der.encode(der.SEQUENCE, issuer, der.encode(der.INTEGER, serial)),
-        digest_algorithm,
-        _key_algorithm(key, digest),
-        der.encode(der.OCTET_STRING, signature),
+    number = der.encode(int.from_bytes(serial, "big", signed=True))
+    digest_algorithm = [_oid(_DIGEST_OIDS[digest])]
+    signer = _Signer(
+        version=1,
+        identifier=_Issuer(name=der.element(issuer), serial=der.element(number)),
+        digest=digest_algorithm,
+        signed_attributes=None,
+        algorithm=_key_algorithm(key, digest),
+        signature=signature,
+        unsigned_attributes=None,
     )
-    signed_data = der.encode(
-        der.SEQUENCE,
-        version,
-        der.encode(der.SET, digest_algorithm),
-        der.encode(der.SEQUENCE, der.encode_oid(_DATA)),
-        der.encode(der.SET, signer),
+    data = _SignedData(
+        version=1,
+        digests=asn1.SetOf([digest_algorithm]),
+        content=[_oid(_DATA)],
+        certificates=None,
+        revocations=None,
+        signers=asn1.SetOf([signer]),
     )
-    return der.encode(
-        der.SEQUENCE, der.encode_oid(_SIGNED_DATA), der.encode(der.context(0), signed_data)
-    )
+    return der.encode(_ContentInfo(type=_SIGNED_DATA, content=der.element(der.encode(data))))
 
 
-def _key_algorithm(key: str, digest: str) -> bytes:
+def _key_algorithm(key: str, digest: str) -> Algorithm:
     if key == "rsa":
-        return der.encode(der.SEQUENCE, der.encode_oid(_RSA), der.encode(der.NULL))
-    return der.encode(der.SEQUENCE, der.encode_oid(_ECDSA_OIDS[digest]))
+        return [_oid(_RSA), der.element(der.encode(asn1.Null()))]
+    return [_oid(_ECDSA_OIDS[digest])]
+
+
+def _oid(dotted: str) -> Element:
+    return der.element(der.encode(ObjectIdentifier(dotted)))

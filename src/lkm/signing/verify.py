@@ -11,12 +11,16 @@ import errno
 import hashlib
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from lkm.errors import FormatError
 from lkm.module import signature
-from lkm.signing import pkcs7, publickey
-from lkm.signing.keyring import Keyring, from_encoded
-from lkm.signing.pkcs7 import SignerInfo
+from lkm.signing import publickey
+
+if TYPE_CHECKING:
+    from lkm.signing import pkcs7
+    from lkm.signing.keyring import Keyring
+    from lkm.signing.pkcs7 import SignerInfo
 
 
 class SignatureVerdict(Enum):
@@ -122,6 +126,8 @@ def verify(data: bytes, keyring: Keyring, path: str = "") -> Verification:
         if len(appended.blob) > _LARGEST_MESSAGE:
             reason = f"the message has {len(appended.blob)} bytes, over {_LARGEST_MESSAGE}"
             return Verification(path, SignatureVerdict.OVERSIZED, reason)
+        from lkm.signing import pkcs7  # loads cryptography, for modules that are signed
+
         message = pkcs7.parse(appended.blob, path)
     except FormatError as error:
         reason = f"expected {error.expected}, found {error.found}"
@@ -178,6 +184,8 @@ def _trust(
     message: pkcs7.SignedData, content: memoryview, keyring: Keyring, path: str
 ) -> Verification:
     """Try the signers in turn: a trusted one decides, an unknown one leaves it to the next."""
+    from lkm.signing.keyring import from_encoded  # loads cryptography, as above
+
     inside = from_encoded(message.certificates, "the message")
     result = Verification(path, SignatureVerdict.UNSUPPORTED, "the message has no signer (ENOPKG)")
     for signer in message.signers:
@@ -193,9 +201,8 @@ def _trust(
 
 
 def _judge(signer: SignerInfo, content: memoryview, keyring: Keyring, path: str) -> Verification:
-    unsupported = _unsupported(signer)
-    if unsupported:
-        return _described(signer, path, SignatureVerdict.UNSUPPORTED, unsupported)
+    if signer.unsupported:
+        return _described(signer, path, SignatureVerdict.UNSUPPORTED, signer.unsupported)
     key = keyring.find(signer)
     if key is None:
         return _described(
@@ -210,11 +217,3 @@ def _judge(signer: SignerInfo, content: memoryview, keyring: Keyring, path: str)
         return _described(signer, path, SignatureVerdict.VALID, source=key.source)
     reason = "the content was changed after signing (stripped, patched or damaged)"
     return _described(signer, path, SignatureVerdict.TAMPERED, reason, key.source)
-
-
-def _unsupported(signer: SignerInfo) -> str:
-    if signer.digest not in pkcs7.DIGESTS.values():
-        return f"digest algorithm {signer.digest} is unknown"
-    if signer.key_algorithm not in pkcs7.KEY_ALGORITHMS.values():
-        return f"signature algorithm {signer.key_algorithm} is unknown"
-    return ""

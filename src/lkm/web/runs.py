@@ -133,7 +133,7 @@ def _timed(line: bytes, started: float) -> bytes:
 
 
 def _ended(code: int, why: str) -> bytes:
-    return json.dumps({"event": "ended", "code": code, "why": why}).encode()
+    return b'{"event":"ended","code":%d,"why":%s}' % (code, json.dumps(why).encode())
 
 
 def _why(status: int) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 import lkm.web
+from tests.web.serving import RunningServer
 
 STATIC = Path(lkm.web.__file__).parent / "static"
 QUIET = [
@@ -27,18 +28,6 @@ QUIET = [
 ]
 REPORT = """addEventListener('securitypolicyviolation',
     (e) => console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sample}`))"""
-
-
-@dataclass
-class Server:
-    """A running ``lkm web``."""
-
-    address: str
-    process: subprocess.Popen[str]
-
-    @property
-    def base(self) -> str:
-        return self.address.split("#")[0]
 
 
 @dataclass
@@ -64,22 +53,6 @@ def built() -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(built: Path) -> Iterator[Server]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lkm", "web", "--no-open", "--port", "0"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    match = re.search(r"http://\S+", process.stdout.readline())
-    assert match, "lkm web printed no address"
-    yield Server(match.group(), process)
-    process.terminate()
-    process.wait(10)
-    process.stdout.close()
-
-
-@pytest.fixture(scope="session")
 def export(built: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return the address of an exported page, opened from disk."""
     folder = tmp_path_factory.mktemp("export")
@@ -102,42 +75,55 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def context(browser: Browser) -> Iterator[BrowserContext]:
+    """Return one context for all tests: its pages share the token, as tabs do."""
     context = browser.new_context(viewport={"width": 1280, "height": 860})
     context.add_init_script(REPORT)
+    context.set_default_timeout(30_000)
     yield context
     context.close()
 
 
-def _visit(context: BrowserContext, base: str) -> Visit:
+@pytest.fixture(scope="session")
+def base(built: Path, context: BrowserContext, running: RunningServer) -> str:
+    """Return the address of a server whose token this browser has taken."""
+    address = f"http://127.0.0.1:{running.port}/"
+    page = context.new_page()
+    page.goto(f"{address}#token={running.token}")
+    page.locator("main h1").wait_for()
+    assert "token" not in page.url
+    page.close()
+    return address
+
+
+@contextmanager
+def new_tab(context: BrowserContext, base: str) -> Iterator[Visit]:
+    """Open a tab; at the end nothing must have been complained of."""
     visit = Visit(context.new_page(), base)
+    inside = base.rsplit("/", 1)[0] if base.startswith("file:") else base
 
     def asked(request: Request) -> None:
-        inside = base.rsplit("/", 1)[0] if base.startswith("file:") else base
-        if not request.url.startswith((inside, "data:", "blob:")):
+        if not request.url.startswith((inside, "data:", "blob:", "about:")):
             visit.complaints.append(f"asked elsewhere: {request.url}")
 
     visit.page.on("console", lambda m: visit.complaints.append(f"{m.type}: {m.text}"))
     visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     visit.page.on("request", asked)
-    visit.page.set_default_timeout(30_000)
-    return visit
+    yield visit
+    visit.page.close()
+    assert visit.complaints == []
 
 
 @pytest.fixture
-def visit(context: BrowserContext, server: Server) -> Iterator[Visit]:
-    """Return a page of the running server, which has taken the token."""
-    visit = _visit(context, server.base)
-    visit.page.goto(server.address)
-    visit.page.locator("main h1").wait_for()
-    yield visit
-    assert visit.complaints == []
+def visit(context: BrowserContext, base: str) -> Iterator[Visit]:
+    """Return a new tab for the running server."""
+    with new_tab(context, base) as visit:
+        yield visit
 
 
 @pytest.fixture
 def exported(context: BrowserContext, export: str) -> Iterator[Visit]:
-    """Return a page from a folder on disk, with no server."""
-    visit = _visit(context, export)
-    yield visit
-    assert visit.complaints == []
+    """Return a new tab for a folder on disk, with no server."""
+    with new_tab(context, export) as visit:
+        yield visit

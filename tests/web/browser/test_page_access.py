@@ -31,6 +31,7 @@ def test_axe_finds_nothing(visit: Visit, view: str) -> None:
 
 def test_the_keyboard_alone(visit: Visit) -> None:
     page = visit.page
+    visit.open("start")
     page.keyboard.press("1")
     expect(page.locator("main h1")).to_contain_text("life")
     page.keyboard.press("Home")
@@ -61,6 +62,7 @@ def test_nothing_moves_when_motion_is_off(visit: Visit) -> None:
     visit.page.get_by_label("Motion").select_option("off")
     visit.page.get_by_role("slider", name="Moment").fill("20")
     assert visit.page.evaluate("document.getAnimations().length") == 0
+    visit.page.get_by_label("Motion").select_option("as the system")
 
 
 def test_print_shows_the_picture_without_controls(visit: Visit) -> None:

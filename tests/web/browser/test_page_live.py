@@ -19,10 +19,6 @@ def finished(page: Page) -> None:
     expect(page.get_by_test_id("badge")).to_contain_text("live")
 
 
-def test_the_token_leaves_the_address(visit: Visit) -> None:
-    assert "token" not in visit.page.url
-
-
 def test_opening_a_link_runs_nothing(visit: Visit) -> None:
     runs: list[str] = []
     visit.page.on("request", lambda r: runs.append(r.url) if "/api/run/" in r.url else None)

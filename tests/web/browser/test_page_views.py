@@ -29,12 +29,14 @@ def test_a_link_shows_the_same_picture(visit: Visit, view: str) -> None:
     address, shown = SHOWS[view]
     visit.open(address)
     expect(visit.page.get_by_test_id(shown)).not_to_be_empty()
+    visit.page.wait_for_load_state("networkidle")
     middle = half(visit)
     before = picture(visit.page)
     link = visit.page.url.split("#/")[1]
     assert f"at={middle}" in link
     visit.open(link)
     expect(visit.page.locator("output")).to_contain_text(f"{middle}/")
+    visit.page.wait_for_load_state("networkidle")
     assert picture(visit.page) == before
 
 

@@ -83,6 +83,9 @@ def _number(fail_alloc: str | None) -> int:
 @click.option("--memory", is_flag=True, help="Show where its sections are put, and what goes.")
 @click.option("--sig-enforce", is_flag=True, help="Let the kernel demand a valid signature.")
 @click.option("--lockdown", is_flag=True, help="Lock the kernel down, as Secure Boot does.")
+@click.option("--timeout", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True),
+              default=60.0, show_default=True,
+              help="End it when it has not come to an end by then.")  # fmt: skip
 @click.option("--keep", is_flag=True, help="Do not unload it.")
 @click.option("--fetch", is_flag=True, help="Download the kernel and headers that are missing.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per event.")
@@ -107,6 +110,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     memory: bool,
     sig_enforce: bool,
     lockdown: bool,
+    timeout: float,
     keep: bool,
     fetch: bool,
     as_json: bool,
@@ -125,6 +129,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         lockdown=lockdown,
         keep=keep,
         wait=wait,
+        timeout=timeout,
     )
     request = TrialRequest(
         what,

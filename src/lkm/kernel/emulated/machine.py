@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import os
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -83,6 +85,11 @@ class EmulatedMachine(Syscalls):
     @limits.setter
     def limits(self, limits: Limits) -> None:
         self.session.restored.processor.limits = limits
+
+    def limit_time(self, seconds: float | None) -> None:
+        """Stop the machine for good in so many seconds of wall time, unless told anew."""
+        deadline = None if seconds is None else time.monotonic() + seconds
+        self.session.restored.processor.deadline = deadline
 
     @property
     def requests(self) -> tuple[ModuleRequest, ...]:
@@ -376,5 +383,8 @@ class EmulatedMachine(Syscalls):
 
     def shut_down(self) -> None:
         """Free the machine."""
+        self._end_interposition()
         self.session.close()
         self.snapshot.close()
+        # The emulator, up to 100 MB of it, is held by a cycle of callbacks.
+        gc.collect()

@@ -6,6 +6,8 @@ sleep; ``kernel/kallsyms.c: sprint_symbol``, which traces use.
 
 from __future__ import annotations
 
+import contextlib
+
 import unicorn
 from unicorn import x86_const as x86
 
@@ -25,10 +27,10 @@ def log(processor: Processor, stack: int) -> tuple[str, ...]:
 
     ``stack`` is the top of a kernel stack that can be overwritten.
     """
-    try:
-        return tuple(_lines(processor, stack))
-    except (unicorn.UcError, MachineDeath):
-        return ()
+    found: list[str] = []
+    with contextlib.suppress(unicorn.UcError, MachineDeath):
+        _read_lines(processor, stack, found)
+    return tuple(found)
 
 
 def symbol(processor: Processor, stack: int, address: int) -> str:
@@ -41,20 +43,18 @@ def symbol(processor: Processor, stack: int, address: int) -> str:
         return hex(address)
 
 
-def _lines(processor: Processor, stack: int) -> list[str]:
+def _read_lines(processor: Processor, stack: int, found: list[str]) -> None:
     memory, symbols = processor.memory, processor.layout.symbols
     base = (stack - _SCRATCH) & ~15
     iterator, length, line = base + _ITERATOR, base + _LENGTH, base + 2 * _LENGTH
     memory.write(iterator, processor.layout.log_iterator)
     _call(processor, base, symbols[LOG_REWIND], iterator)
-    found: list[str] = []
     while len(found) < _MOST_LINES:
         arguments = (iterator, 1, line, _LINE, length)
         if not _call(processor, base, symbols[LOG_LINE], *arguments) & 0xFF:
             break
         text = memory.read(line, min(memory.u64(length), _LINE)).decode("utf-8", "replace")
         found += text.rstrip("\n").split("\n")
-    return found
 
 
 def _call(processor: Processor, stack: int, function: int, *arguments: int) -> int:
@@ -64,7 +64,7 @@ def _call(processor: Processor, stack: int, function: int, *arguments: int) -> i
     write(x86.UC_X86_REG_EFLAGS, _KERNEL_FLAGS)
     for name, value in zip(FUNCTION_ARGUMENTS, arguments, strict=False):
         write(name, value & MASK)
-    processor.uc.emu_start(function, 0)
+    processor.emulate(function)
     if processor.register(x86.UC_X86_REG_RIP) != stop + 1:
         raise MachineDeath("the log cannot be read")
     return processor.register(x86.UC_X86_REG_RAX)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import struct
+import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ from lkm.kernel.log import parse_text
 from lkm.kernel.syscalls import SyscallOutcome
 
 _LARGE = 2 << 20
+_AUTOPSY_SECONDS = 5.0
 _SIGNAL_MASK = 0x7F
 _SIGNAL_SET_SIZE = 8
 _HINT = "rewind or open the machine anew"
@@ -179,11 +181,16 @@ class Session:
         except MachineDeath as death:
             self.death = self._autopsy(operation, death)
             raise self.death from death
+        except BaseException:  # Ctrl-C: what is to be closed on the way out must not run it on
+            self.death = KernelDiedError(operation, "it was interrupted", hint=_HINT)
+            raise
 
     def _autopsy(self, operation: str, death: MachineDeath) -> KernelDiedError:
         processor, stack = self.restored.processor, self.restored.tasks.main.registers
+        deadline, processor.deadline = processor.deadline, time.monotonic() + _AUTOPSY_SECONDS
         place = postmortem.symbol(processor, stack, processor.place)
         lines = postmortem.log(processor, stack)
+        processor.deadline = deadline
         log = [record.text for record in parse_text("\n".join(lines))]
         panics = [line.removeprefix(_PANIC) for line in log if line.startswith(_PANIC)]
         if isinstance(death, Restarted):

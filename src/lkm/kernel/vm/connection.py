@@ -61,6 +61,10 @@ class Connection:
             raise self._broken(call, error) from None
         except OSError:
             raise self._died(call, self._reason()) from None
+        except BaseException:  # Ctrl-C: the answer would be taken for that to the next request
+            self._last_words = KernelDiedError(call, "it was interrupted")
+            self.process.end()
+            raise
         try:
             return self.value_of(call, answer)
         except FormatError as error:
@@ -118,6 +122,11 @@ class Connection:
         with contextlib.suppress(LkmError, OSError):
             self.process.qmp.execute("inject-nmi")
             self.process.wait(_WORDS_SECONDS)
+
+    @property
+    def dead(self) -> bool:
+        """Whether the machine has ended."""
+        return self._last_words is not None
 
     def close(self) -> None:
         """End the machine."""

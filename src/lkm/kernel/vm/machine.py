@@ -77,6 +77,10 @@ class VirtualMachine(Syscalls):
         """False: its files are its own."""
         return False
 
+    def limit_time(self, seconds: float | None) -> None:
+        """End the machine in so many seconds if it is busy with a request then."""
+        self.connection.deadline = None if seconds is None else time.monotonic() + seconds
+
     @property
     def requests(self) -> tuple[ModuleRequest, ...]:
         """The kernel's requests to modprobe, in order."""
@@ -184,8 +188,9 @@ class VirtualMachine(Syscalls):
         return descriptor
 
     def close(self, descriptor: int) -> None:
-        """close(2)."""
-        self.connection.request("close", descriptor)
+        """close(2); on a dead machine there is nothing left to close."""
+        if not self.connection.dead:
+            self.connection.request("close", descriptor)
 
     def read(self, descriptor: int, size: int = 65536) -> bytes:
         """read(2)."""

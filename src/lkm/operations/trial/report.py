@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _CRASHES = ("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut")
 _ODD_RESULT = re.compile(r"'(\S+)'->init suspiciously returned (-?\d+)")
 _UNKNOWN_PARAMETER = re.compile(r"^(\S+): unknown parameter '(.+)' ignored")
+_MOST_RECORDS = 20_000
 _BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
 
 
@@ -95,6 +96,8 @@ class Teller:
 
     def logging(self, record: LogRecord) -> None:
         """Tell a record that the kernel just wrote; the log has it too, afterwards."""
+        if len(self._streamed) >= _MOST_RECORDS:
+            return  # the log is being flooded, which is told with what is left of it
         self._streamed.add(record.sequence)
         self._streamed_texts.add(record.text)
         self.emit(events.Logged(self.phase, record))
@@ -236,13 +239,16 @@ class Teller:
         self.problems.append(f"the kernel died: {error.reason}")
 
     def _log(self, records: Sequence[LogRecord]) -> None:
-        for record in records:
+        room = max(_MOST_RECORDS - len(self._logged), 0)
+        for record in records[:room]:
             self._logged.append(record.text)
             if not self._was_streamed(record):
                 self.emit(events.Logged(self.phase, record))
-        for record in records:
+        for record in records[:room]:
             self._tell_complaint(record.text)
-        self._tell_crashes(records)
+        if room and len(records) > room:
+            self.problems.append(f"it floods the log: {_MOST_RECORDS} records are told of it")
+        self._tell_crashes(records[:_MOST_RECORDS])
 
     def _tell_complaint(self, line: str) -> None:
         """Tell what the kernel only mentions, and goes on."""

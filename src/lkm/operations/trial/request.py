@@ -27,6 +27,7 @@ class Procedure:
 
     Actions are taken one by one, so that what comes next may depend on what came of the last.
     ``wait`` are the seconds of the kernel's own time that pass after loading and after unloading.
+    All of it may take ``timeout`` seconds of wall time, from when the kernel is ready.
     """
 
     parameters: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class Procedure:
     lockdown: bool = False
     keep: bool = False
     wait: float = 1.0
+    timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,8 @@ class Run:
         return self.tell.problems
 
     def carry_out(self, procedure: Procedure) -> None:
-        """Do all of it; a refusal ends it, and so does a death of the kernel."""
+        """Do all of it; a refusal ends it, and so do a death of the kernel and the time limit."""
+        self.kernel.limit_time(procedure.timeout)
         try:
             if procedure.sig_enforce:
                 self.kernel.write_file(SIG_ENFORCE, "1")
@@ -69,6 +70,11 @@ class Run:
                 self._give_back()
         except KernelDiedError as error:
             self.tell.death(error)
+        except (LkmError, OSError) as error:
+            # It hides, renames or breaks what is shown of it: what it does, not how we are used.
+            self.problems.append(f"the trial ended early: {error}")
+        finally:
+            self.kernel.limit_time(None)
 
     def _try_module(self, procedure: Procedure) -> None:
         tainted = self.kernel.taint()

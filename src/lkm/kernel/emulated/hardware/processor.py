@@ -6,6 +6,8 @@ pass when the kernel is idle, interrupts module code that spins, and stops at br
 
 from __future__ import annotations
 
+import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,6 +67,8 @@ class Processor:
         self.uc = uc
         self.layout = layout
         self.limits = Limits()
+        self.deadline: float | None = None
+        """When the machine is to stop whatever it does, by the monotonic clock."""
         self.memory = MachineMemory(uc, ram)
         self.devices = Devices(devices)
         self.context = Context(uc, context)
@@ -165,11 +169,18 @@ class Processor:
         return task, self.memory.u32(task + self.layout.offsets["task_struct.pid"])
 
     def run(self) -> UserReturn:
-        """Run until a task is about to return to user mode; raises ``Died``."""
+        """Run until a task is about to return to user mode; raises ``MachineDeath``."""
+        try:
+            return self._run()
+        except (unicorn.UcError, struct.error) as error:
+            # The kernel's own tables lead to where no memory is.
+            raise MachineDeath(f"the machine's state is broken: {error}") from error
+
+    def _run(self) -> UserReturn:
         idle = 0
         self._spins = 0
         while True:
-            self._emulate()
+            self.emulate(self.place)
             rip = self.place
             if rip == self.layout.user_return + 1:
                 task, pid = self.current
@@ -178,12 +189,15 @@ class Processor:
                 return UserReturn(task, pid, self.register(x86.UC_X86_REG_RSP))
             if self._tick_due:
                 self._tick_due = False
-            elif self.memory.read(rip - 1, 1) == HALT:
+            elif self._halted(rip):
                 idle += 1
                 self._check_idle(idle)
             else:
                 raise MachineDeath(f"the emulation stopped at {rip:#x}")
             self.exceptions.deliver(self.devices.advance())
+
+    def _halted(self, rip: int) -> bool:
+        return self.memory.read(rip - 1, 1) == HALT
 
     def _check_idle(self, ticks: int) -> None:
         if not self.exceptions.enabled:
@@ -191,21 +205,40 @@ class Processor:
         if ticks * TICK > self.limits.idle * HERTZ:
             raise MachineDeath(f"nothing happened for {self.limits.idle:g} seconds")
 
-    def _emulate(self) -> None:
-        self._watchdog.arm(self.limits.seconds)
+    def emulate(self, start: int) -> None:
+        """Run from an address until something stops the processor; raises ``MachineDeath``."""
+        watchdog, limit = self._watchdog, self.limits.seconds
+        self._check_deadline()
+        watchdog.arm(limit, self.deadline)
         try:
-            self.uc.emu_start(self.place, 0)
+            self.uc.emu_start(start, 0)
+            watchdog.let_through()
+            while self._only_interrupted():
+                watchdog.interrupted = False
+                self.uc.emu_start(self.place, 0)
+                watchdog.let_through()
         except unicorn.UcError as error:
             raise MachineDeath(f"the emulator gave up: {error}") from error
         finally:
-            self._watchdog.disarm()
+            watchdog.disarm()
         if self._raised is not None:
             raised, self._raised = self._raised, None
             raise raised
-        if self._watchdog.fired:
-            raise MachineDeath(
-                f"the kernel was busy for {self.limits.seconds:g} seconds without end"
-            )
+        if watchdog.fired:
+            self._check_deadline()
+            raise MachineDeath(f"the kernel was busy for {limit:g} seconds without end")
+
+    def _check_deadline(self) -> None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise MachineDeath("the time limit is over")
+
+    def _only_interrupted(self) -> bool:
+        """Whether it stopped for a signal that was handled by now, and for nothing else."""
+        watchdog = self._watchdog
+        if not watchdog.interrupted or watchdog.fired or self._tick_due or self._raised:
+            return False
+        rip = self.place
+        return rip != self.layout.user_return + 1 and not self._halted(rip)
 
     def _text_copied(self) -> None:
         """text_poke_copy(address, source, size): programs that the kernel compiles (BPF)."""

@@ -8,6 +8,15 @@ class Here {
   kernel = $state('')
   problem = $state('')
 
+  #first: Promise<void> | undefined
+
+  /** Whether there is a server with a kernel to ask about. */
+  async asks(): Promise<boolean> {
+    if (exported) return false
+    await (this.#first ??= this.load())
+    return !!this.state?.kernels.length
+  }
+
   async load(): Promise<void> {
     if (exported) return
     try {

@@ -18,6 +18,8 @@ export class Run {
   /** The release that a recording's head names. */
   #head = $state('')
   made = $state('')
+  /** What a recording was asked with. */
+  request = $state.raw<Record<string, unknown>>({})
   problem = $state<{ text: string; hint: string } | undefined>()
   now = $derived(this.events.slice(0, this.shown))
   command = $derived(this.events.find((e) => e.event === 'run-started')?.command ?? '')
@@ -47,6 +49,7 @@ export class Run {
       this.origin = found ? 'recorded' : 'none'
       this.#head = found?.head.kernel ?? ''
       this.made = found?.head.made ?? ''
+      this.request = found?.request.body ?? {}
       const at = Number(route.params.at ?? NaN)
       this.shown = Number.isInteger(at) && at >= 0 ? Math.min(at, this.events.length) : this.events.findLastIndex(best ?? (() => true)) + 1 || this.events.length
       this.problem = undefined

@@ -45,22 +45,6 @@ export async function get<T>(path: string): Promise<T> {
   return (await ask('GET', path)).json() as Promise<T>
 }
 
-/** What a GET gives: the server's answer now, or, where it has none, what was recorded for the same path. */
-export async function answer<T>(path: string): Promise<{ value: T; head: RecordingHead | undefined }> {
-  if (exported) {
-    const found = globalThis.lkmRecorded!.find((r) => r.head.path === path)
-    if (!found) throw new Refusal(0, 'This was not recorded when the page was exported.', 'lkm web')
-    return { value: found.answer as T, head: found.head }
-  }
-  try {
-    return { value: await get<T>(path), head: undefined }
-  } catch (error) {
-    const head = error instanceof Refusal && error.status === 503 ? (await recordings()).find((r) => r.path === path) : undefined
-    if (!head) throw error
-    return { value: (await get<Recording>(`/api/recorded/${encodeURIComponent(head.name)}`)).answer as T, head }
-  }
-}
-
 export async function post<T>(path: string, body: unknown): Promise<T> {
   return (await ask('POST', path, body)).json() as Promise<T>
 }

@@ -1,4 +1,4 @@
-import type { RunEvent } from '../api'
+import type { RunEvent, RunFailed } from '../api'
 
 const AT: Record<string, string> = { load: 'while loading', unload: 'while unloading', use: 'in use', dependencies: 'while loading what it needs' }
 
@@ -21,6 +21,12 @@ export function base(path: string): string {
 
 function list(items: readonly string[], most = 4): string {
   return items.length > most ? `${items.slice(0, most).join(', ')} and ${items.length - most} more` : items.join(', ')
+}
+
+/** Why a run could not go on: the compiler's errors counted, else in the server's words. */
+export function failure(event: RunFailed): string {
+  const errors = event.diagnostics.filter((d) => d.severity === 'error')
+  return errors.length ? `It does not compile: ${count(errors.length, 'error')}, the first in line ${errors[0]!.line}.` : event.text
 }
 
 /** One event as a sentence: what the moment bar, the text twin and a screen reader say. */
@@ -47,7 +53,7 @@ export function words(event: RunEvent): string {
     case 'waiting': return 'The module is loaded and waits for what you do.'
     case 'unloaded': return `${event.module} is gone.`
     case 'finished': return event.problems.length ? `Problems: ${event.problems.join('; ')}.` : 'All went well.'
-    case 'run-failed': return event.text
+    case 'run-failed': return failure(event)
     case 'ended': return event.why || 'That was all.'
     case 'crashed': return `${event.words} at ${event.place.line || event.place.at}.`
     case 'died': return `The kernel died in ${event.operation}: ${event.reason}.`
