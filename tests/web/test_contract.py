@@ -16,7 +16,7 @@ import pytest
 from lkm.operations.trial import events as trial_events
 from lkm.operations.trial.encoding import event_name
 from lkm.web import table
-from lkm.web.contract import answers, events
+from lkm.web.contract import answers, events, tree_answers
 from lkm.web.export import export
 from lkm.web.views import run_views
 from lkm.web.views.answers import QUESTIONS
@@ -27,14 +27,14 @@ _ANSWERS: dict[str, Any] = {
     "/api/state": answers.PageState,
     "/api/examples": answers.Examples,
     "/api/way": answers.Way,
-    "/api/memory": answers.MemoryPlan,
-    "/api/options": answers.Options,
-    "/api/boot": answers.BootLine,
-    "/api/needs": answers.NeedsGraph,
-    "/api/needs/edge": answers.EdgeSymbols,
-    "/api/needs/tree": answers.TreeMap,
-    "/api/rules": answers.NameRules,
-    "/api/rules/examples": answers.RulesExamples,
+    "/api/memory": tree_answers.MemoryPlan,
+    "/api/options": tree_answers.Options,
+    "/api/boot": tree_answers.BootLine,
+    "/api/needs": tree_answers.NeedsGraph,
+    "/api/needs/edge": tree_answers.EdgeSymbols,
+    "/api/needs/tree": tree_answers.TreeMap,
+    "/api/rules": tree_answers.NameRules,
+    "/api/rules/examples": tree_answers.RulesExamples,
     "/api/taint": answers.Taint,
 }
 _EVENTS = {
@@ -82,7 +82,7 @@ def test_every_view_has_recordings() -> None:
 def test_a_recording_has_the_form_of_what_it_records(recording: answers.Recording) -> None:
     path = recording.request.path.partition("?")[0]
     if recording.answer is not None:
-        kind = answers.OptionFacts if path.startswith("/api/options/") else _ANSWERS[path]
+        kind = tree_answers.OptionFacts if path.startswith("/api/options/") else _ANSWERS[path]
         msgspec.convert(recording.answer, kind)
         return
     told = [event["event"] for event in recording.events]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 import lkm.web
 from tests.web.serving import RunningServer
@@ -26,6 +26,8 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
 ]
+PATIENCE = 60_000
+"""Milliseconds to wait for anything on a machine that has other things to do."""
 REPORT = """addEventListener('securitypolicyviolation',
     (e) => console.error(`policy: ${e.violatedDirective} ${e.blockedURI} ${e.sample}`))"""
 
@@ -80,7 +82,8 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     """Return one context for all tests: its pages share the token, as tabs do."""
     context = browser.new_context(viewport={"width": 1280, "height": 860})
     context.add_init_script(REPORT)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     yield context
     context.close()
 

@@ -10,8 +10,8 @@ from lkm.module import memory, relocations
 from lkm.module.image import ModuleImage
 from lkm.module.relocation_types import type_name
 from lkm.operations.trial.request import Procedure, TrialRequest, Watching
-from lkm.web.contract.answers import MemoryGroup, MemoryPlan, MemorySection, RelocationCount
 from lkm.web.contract.requests import MemoryQuestion, MemoryRequest, Subject
+from lkm.web.contract.tree_answers import MemoryGroup, MemoryPlan, MemorySection, RelocationCount
 from lkm.web.views.bringing import bring_file
 from lkm.web.views.running import Telling, kernel_of, of_release, shown, trial, try_words
 from lkm.web.views.state import Surroundings

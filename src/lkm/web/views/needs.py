@@ -16,7 +16,8 @@ from lkm.operations.resolve import open_resolver
 from lkm.tree.plan import StepKind
 from lkm.tree.resolver import Resolver
 from lkm.vmlinux.image import open_cached
-from lkm.web.contract.answers import (
+from lkm.web.contract.requests import EdgeQuestion, KernelQuestion, NeedsQuestion
+from lkm.web.contract.tree_answers import (
     EdgeSymbols,
     NeedEdge,
     NeededModule,
@@ -25,7 +26,6 @@ from lkm.web.contract.answers import (
     TreeMap,
     TreeModule,
 )
-from lkm.web.contract.requests import EdgeQuestion, KernelQuestion, NeedsQuestion
 from lkm.web.views.running import of_release
 from lkm.web.views.state import Surroundings
 

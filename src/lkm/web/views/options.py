@@ -17,7 +17,8 @@ from lkm.module.image import ModuleImage
 from lkm.module.names import module_name
 from lkm.vmlinux.config import parse
 from lkm.vmlinux.image import open_cached
-from lkm.web.contract.answers import (
+from lkm.web.contract.requests import BootQuestion, OptionQuestion, OptionsQuestion
+from lkm.web.contract.tree_answers import (
     BootLine,
     BootStep,
     OptionFacts,
@@ -25,7 +26,6 @@ from lkm.web.contract.answers import (
     OptionModule,
     Options,
 )
-from lkm.web.contract.requests import BootQuestion, OptionQuestion, OptionsQuestion
 from lkm.web.views.state import Surroundings
 
 _MOST = 60

@@ -17,7 +17,8 @@ from lkm.tree.indexes import Indexes
 from lkm.tree.plan import Step
 from lkm.tree.resolver import Resolver
 from lkm.tree.root import Root
-from lkm.web.contract.answers import (
+from lkm.web.contract.requests import NoQuestion, RulesRequest
+from lkm.web.contract.tree_answers import (
     JudgedRule,
     NameMeaning,
     NameRules,
@@ -29,7 +30,6 @@ from lkm.web.contract.answers import (
     RuleSource,
     RuleText,
 )
-from lkm.web.contract.requests import NoQuestion, RulesRequest
 from lkm.web.views.running import of_release
 from lkm.web.views.state import Surroundings
 

@@ -1,11 +1,9 @@
 // Made by tools/web-types from lkm.web.contract; not to be edited.
 
-/** The action was handed to the run. */
 export interface Accepted {
   accepted: boolean
 }
 
-/** An action on the loaded module (see ``Action``): what it gave, or the error. */
 export interface Acted {
   action: string
   target: string
@@ -13,7 +11,6 @@ export interface Acted {
   error: string
 }
 
-/** Whether kernel and doctor named the same gate and error number. */
 export interface Agreed {
   predicted: string
   actual: string
@@ -21,7 +18,6 @@ export interface Agreed {
   errno_same: boolean
 }
 
-/** What a kernel under ``policy`` said to ``what``; ``stage`` is where it stopped, if it did. */
 export interface Answered {
   what: string
   policy: string
@@ -34,13 +30,11 @@ export interface Answered {
   predicted: Expected
 }
 
-/** What the load made: paths of /sys, /proc, /dev, and registrations. */
 export interface Appeared {
   entries: ObservedEntry[]
   registrations: Registration[]
 }
 
-/** How this kernel comes to its root file system. */
 export interface BootLine {
   release: string
   initramfs: boolean
@@ -49,13 +43,11 @@ export interface BootLine {
   command: string
 }
 
-/** How a kernel comes to its root file system. */
 export interface BootQuestion {
   kernel?: string
   initramfs?: boolean
 }
 
-/** A step from the firmware to the root file system; ``where`` its code comes from. */
 export interface BootStep {
   name: string
   what: string
@@ -63,13 +55,11 @@ export interface BootStep {
   where: string
 }
 
-/** The symbols the module uses of one provider, sorted. */
 export interface Bound {
   provider: string
   symbols: string[]
 }
 
-/** The module was built from ``source``; ``seconds`` is 0 when nothing had changed. */
 export interface Built {
   source: string
   module: string
@@ -77,7 +67,6 @@ export interface Built {
   seconds: number
 }
 
-/** A call of the module into the kernel; ``result`` is ``None`` where it has none. */
 export interface Called {
   number: number
   function: string
@@ -86,18 +75,15 @@ export interface Called {
   place: Place
 }
 
-/** An oops, BUG or warning in the log: what happened in words, and where. */
 export interface Crashed {
   words: string
   place: Place
 }
 
-/** A taint value in whatever form it was seen. */
 export interface DecodeRequest {
   text: string
 }
 
-/** A taint value: number, letters, and as the kernel's log has it; ``read`` says from what. */
 export interface Decoded {
   value: number
   letters: string
@@ -107,7 +93,6 @@ export interface Decoded {
   command: string
 }
 
-/** A module that was loaded first, and why; ``error`` is empty when the kernel took it. */
 export interface DependencyLoaded {
   module: string
   path: string
@@ -116,7 +101,6 @@ export interface DependencyLoaded {
   error: string
 }
 
-/** A message of the compiler; ``line`` and ``column`` count from 1, 0: not told. */
 export interface Diagnostic {
   file: string
   line: number
@@ -125,45 +109,38 @@ export interface Diagnostic {
   text: string
 }
 
-/** The kernel panicked, hung or went away. */
 export interface Died {
   operation: string
   reason: string
 }
 
-/** Something to do while the module is loaded. */
 export interface DoAction {
   kind: 'close' | 'open' | 'read' | 'set' | 'unload' | 'write'
   target?: string
   value?: string
 }
 
-/** One more action in an interactive run. */
 export interface DoRequest {
   action: DoAction
 }
 
-/** For which symbols a module needs another. */
 export interface EdgeQuestion {
   module: string
   needs: string
   kernel?: string
 }
 
-/** The symbols for which one module needs another. */
 export interface EdgeSymbols {
   module: string
   needs: string
   symbols: string[]
 }
 
-/** The last event, always: ``code`` 0 and no ``why`` when all was told. */
 export interface Ended {
   code: number
   why: string
 }
 
-/** A module of ours, as source; parameters and actions worth a try. */
 export interface Example {
   name: string
   title: string
@@ -172,19 +149,16 @@ export interface Example {
   actions: SuggestedAction[]
 }
 
-/** What the playground starts from. */
 export interface Examples {
   examples: Example[]
 }
 
-/** What ``lkm.signing`` foretells of a load. */
 export interface Expected {
   errno: number
   log: string
   taints: boolean
 }
 
-/** An allocation that was made to fail. */
 export interface Failed {
   number: number
   function: string
@@ -192,7 +166,6 @@ export interface Failed {
   place: Place
 }
 
-/** What came of failing one allocation; ``error`` is what the load, if refused, gave. */
 export interface FailureTried {
   failed: Failed
   outcome: Outcome
@@ -202,7 +175,6 @@ export interface FailureTried {
   left: ObservedEntry[]
 }
 
-/** A wrong access to the module's memory (``overflow``, ``use-after-free``, …). */
 export interface Faulted {
   kind: string
   access: string
@@ -215,24 +187,20 @@ export interface Faulted {
   found_at_free: boolean
 }
 
-/** Fetch a kernel: a release or a flavour (``amd64``). */
 export interface FetchRequest {
   what: string
   headers?: boolean
 }
 
-/** A kernel was fetched. */
 export interface Fetched {
   release: string
 }
 
-/** The end: ``problems`` in words, none when all went well; ``seconds`` in all. */
 export interface Finished {
   problems: string[]
   seconds: number
 }
 
-/** A taint flag that is set: the loaded modules that carry it, the log lines that tell. */
 export interface FlagCause {
   bit: number
   letter: string
@@ -241,7 +209,6 @@ export interface FlagCause {
   log: string[]
 }
 
-/** One bit of the signed content was turned: its byte's offset, before and after. */
 export interface Flipped {
   offset: number
   bit: number
@@ -249,32 +216,27 @@ export interface Flipped {
   after: number
 }
 
-/** Pages in a row that were given back. */
 export interface FreedPages {
   address: string
   count: number
 }
 
-/** One of the doctor's gates, in load_module's order, and the kernel's functions for it. */
 export interface GateOnTheWay {
   name: string
   what: string
   functions: string[]
 }
 
-/** A module's file, brought by the user; ``base64`` are its bytes. */
 export interface GivenFile {
   name: string
   base64: string
 }
 
-/** One C file: ``name`` is without the suffix. */
 export interface GivenSource {
   name: string
   text: string
 }
 
-/** A rule and what becomes of it: applies, shadowed, masked, none or kernel. */
 export interface JudgedRule {
   rule: RuleText
   module: string
@@ -282,14 +244,12 @@ export interface JudgedRule {
   because: string
 }
 
-/** The kernel that is used, why this one, and where its image is. */
 export interface KernelChosen {
   kernel: string
   reason: string
   image: string
 }
 
-/** A kernel of this machine or its cache, what of it is here, whether it is taken by default. */
 export interface KernelHere {
   release: string
   bootable: boolean
@@ -298,19 +258,16 @@ export interface KernelHere {
   default: boolean
 }
 
-/** Something about a kernel. */
 export interface KernelQuestion {
   kernel?: string
 }
 
-/** The kernel runs; ``how`` it came to, ``seconds`` it took. */
 export interface KernelReady {
   release: string
   how: string
   seconds: number
 }
 
-/** A signing key; the private half is in the run's own folder only. ``certificate`` is hex. */
 export interface KeyMade {
   name: string
   subject: string
@@ -323,7 +280,6 @@ export interface KeyMade {
   seconds: number
 }
 
-/** A failure that can be made; ``command`` is what does the same to a file of one's own. */
 export interface KnownFailure {
   name: string
   title: string
@@ -331,7 +287,6 @@ export interface KnownFailure {
   command: string
 }
 
-/** A module's memory at a moment: ``linked``, ``protected`` (before init) or ``live``. */
 export interface LaidOut {
   module: string
   moment: string
@@ -339,7 +294,6 @@ export interface LaidOut {
   pages: PageRun[]
 }
 
-/** Memory that was not given back: the allocation's number, by what, how large, called where. */
 export interface Leaked {
   number: number
   function: string
@@ -347,13 +301,11 @@ export interface Leaked {
   place: Place
 }
 
-/** What the module should have taken with it; nothing, if it did. */
 export interface LeftBehind {
   entries: ObservedEntry[]
   registrations: Registration[]
 }
 
-/** Load a module, act on it, unload it. */
 export interface LifeRequest {
   subject?: Subject
   kernel?: string
@@ -367,7 +319,6 @@ export interface LifeRequest {
   live?: boolean
 }
 
-/** The kernel took the module. */
 export interface Loaded {
   module: string
   path: string
@@ -375,7 +326,6 @@ export interface Loaded {
   seconds: number
 }
 
-/** One record of the kernel log. */
 export interface LogRecord {
   text: string
   level: number
@@ -388,19 +338,16 @@ export interface LogRecord {
   lost: number
 }
 
-/** A record of the kernel log. */
 export interface Logged {
   phase: Phase
   record: LogRecord
 }
 
-/** What went after init: pages that are no longer mapped as before. */
 export interface MemoryFreed {
   pages: FreedPages[]
   bytes: number
 }
 
-/** Sections with equal permissions, in pages of their own; ``kept``: after init. */
 export interface MemoryGroup {
   name: string
   permissions: string
@@ -409,7 +356,6 @@ export interface MemoryGroup {
   kept: boolean
 }
 
-/** What a module's file says of its memory; all in bytes. */
 export interface MemoryPlan {
   module: string
   path: string
@@ -424,19 +370,16 @@ export interface MemoryPlan {
   command: string
 }
 
-/** Which module's memory: a name of the tree, or ``example:NAME``. */
 export interface MemoryQuestion {
   module: string
   kernel?: string
 }
 
-/** Load a module and show where the kernel puts it. */
 export interface MemoryRequest {
   subject?: Subject
   kernel?: string
 }
 
-/** A section, where it is in its group (bytes) and in the file. */
 export interface MemorySection {
   name: string
   offset: number
@@ -448,7 +391,6 @@ export interface MemorySection {
   loaded: boolean
 }
 
-/** A place that knows the name, in modprobe's order; the first that knows it decides. */
 export interface NameMeaning {
   source: RuleSource
   pattern: string
@@ -456,7 +398,6 @@ export interface NameMeaning {
   decides: boolean
 }
 
-/** Who decides a name. */
 export interface NameRules {
   name: string
   release: string
@@ -469,14 +410,12 @@ export interface NameRules {
   command: string
 }
 
-/** ``module`` needs ``needs``; ``kind`` is hard, pre, post or weak. */
 export interface NeedEdge {
   module: string
   needs: string
   kind: string
 }
 
-/** A module of a closure; ``order``: the place in which it is loaded, 0 first; -1: never. */
 export interface NeededModule {
   name: string
   path: string
@@ -485,7 +424,6 @@ export interface NeededModule {
   order: number
 }
 
-/** What a module needs; ``command`` is the equal ``lkm`` command line, here and elsewhere. */
 export interface NeedsGraph {
   release: string
   roots: string[]
@@ -497,23 +435,19 @@ export interface NeedsGraph {
   command: string
 }
 
-/** What a module needs. */
 export interface NeedsQuestion {
   module: string
   kernel?: string
 }
 
-/** Nothing is asked but the route itself. */
 export interface NoQuestion {
 }
 
-/** A path of the kernel's own file systems; ``kind`` in words (``character device 10:124``). */
 export interface ObservedEntry {
   path: string
   kind: string
 }
 
-/** What an option is in this kernel, and what comes of it. */
 export interface OptionFacts {
   name: string
   value: string
@@ -527,14 +461,12 @@ export interface OptionFacts {
   command: string
 }
 
-/** An option of a kernel's configuration and the modules that it makes. */
 export interface OptionHead {
   name: string
   value: string
   modules: string[]
 }
 
-/** A module of an option; sizes in bytes, 0 where it is built in (``path`` is then empty). */
 export interface OptionModule {
   name: string
   built_in: boolean
@@ -544,26 +476,22 @@ export interface OptionModule {
   init: number
 }
 
-/** One option, with or without ``CONFIG_``. */
 export interface OptionQuestion {
   name: string
   kernel?: string
 }
 
-/** Load a module of the tree, to see its real size and time. */
 export interface OptionRequest {
   module: string
   kernel?: string
 }
 
-/** The first options whose name or module has the text; ``total`` is how many there are. */
 export interface Options {
   release: string
   options: OptionHead[]
   total: number
 }
 
-/** Which options: those whose name, or a module of theirs, has the text. */
 export interface OptionsQuestion {
   search?: string
   kernel?: string
@@ -571,14 +499,12 @@ export interface OptionsQuestion {
 
 export type Outcome = 'clean error' | 'crash' | 'it went on' | 'leak' | 'left things behind' | 'the kernel died'
 
-/** Why a request was refused, and what to do. */
 export interface PageProblem {
   error: string
   hint: string
   kind: string
 }
 
-/** Pages in a row with equal permissions, and the sections in them. */
 export interface PageRun {
   address: string
   count: number
@@ -586,7 +512,6 @@ export interface PageRun {
   sections: string[]
 }
 
-/** What is here; each hint is the line that brings what is missing. */
 export interface PageState {
   version: string
   running: string
@@ -603,7 +528,6 @@ export interface PageState {
   fetch: string
 }
 
-/** A parameter: its type (empty: not told), permission bits, value (``None``: unreadable). */
 export interface ParameterShown {
   name: string
   type: string
@@ -612,7 +536,6 @@ export interface ParameterShown {
   description: string
 }
 
-/** A part of the signed file. */
 export interface Part {
   name: string
   offset: number
@@ -621,14 +544,12 @@ export interface Part {
 
 export type Phase = 'dependencies' | 'load' | 'unload' | 'use'
 
-/** ``at`` is ``function+0xoffset``, ``line`` ``file:line``, ``text`` that line. */
 export interface Place {
   at: string
   line: string
   text: string
 }
 
-/** A section where the kernel put it. */
 export interface PlacedSection {
   name: string
   address: string
@@ -636,7 +557,6 @@ export interface PlacedSection {
   group: string
 }
 
-/** A step of modprobe's plan; ``source`` is ``file:line`` or empty. */
 export interface PlannedStep {
   kind: string
   module: string
@@ -647,7 +567,6 @@ export interface PlannedStep {
   source: string
 }
 
-/** Compile one C file and try the module. */
 export interface PlayRequest {
   source: GivenSource
   kernel?: string
@@ -659,7 +578,6 @@ export interface PlayRequest {
   interactive?: boolean
 }
 
-/** What the doctor says of the load beforehand; all empty where it says that it loads. */
 export interface Predicted {
   loads: boolean
   gate: string
@@ -672,21 +590,18 @@ export interface Predicted {
   passed: string[]
 }
 
-/** A step that takes long; ``done`` of ``total`` bytes, both 0 where that is not known. */
 export interface Progress {
   what: string
   done: number
   total: number
 }
 
-/** What one would ask a server for the same. */
 export interface RecordedRequest {
   method: string
   path: string
   body: Record<string, unknown>
 }
 
-/** A recorded answer, or the events of a recorded run; the other is ``None`` or empty. */
 export interface Recording {
   head: RecordingHead
   request: RecordedRequest
@@ -694,7 +609,6 @@ export interface Recording {
   events: (Record<string, unknown>)[]
 }
 
-/** One recording: ``path`` of what was asked with GET, else none; the day it was ``made``. */
 export interface RecordingHead {
   name: string
   view: string
@@ -706,17 +620,14 @@ export interface RecordingHead {
   seconds: number
 }
 
-/** All recorded runs. */
 export interface RecordingIndex {
   recordings: RecordingHead[]
 }
 
-/** One recording. */
 export interface RecordingQuestion {
   name: string
 }
 
-/** The kernel refused something: ``operation``, the errno's name and text, or the signal. */
 export interface Refused {
   operation: string
   errno: number
@@ -725,13 +636,11 @@ export interface Refused {
   causes: string[]
 }
 
-/** Something registered with a part of the kernel: of what ``kind``, and its name there. */
 export interface Registration {
   kind: string
   name: string
 }
 
-/** A step of the Secure Boot rehearsal; ``link`` of the chain it is about. */
 export interface Rehearsed {
   what: string
   ok: boolean
@@ -740,7 +649,6 @@ export interface Rehearsed {
   link: string
 }
 
-/** A place the kernel's linker wrote to: bytes (hexadecimal) before and after. */
 export interface Relocated {
   section: string
   place: string
@@ -752,33 +660,28 @@ export interface Relocated {
   after: string
 }
 
-/** How many relocations of a type a section has. */
 export interface RelocationCount {
   section: string
   type: string
   count: number
 }
 
-/** What to do, in words and as commands to copy. */
 export interface Remedy {
   text: string
   commands: string[]
 }
 
-/** What is doubtful in the configuration. */
 export interface RuleFinding {
   severity: string
   text: string
   source: string
 }
 
-/** Where something is written; ``line`` 0: the file as a whole. */
 export interface RuleSource {
   path: string
   line: number
 }
 
-/** One line of configuration: its command, the name it is about, the rest. */
 export interface RuleText {
   kind: string
   name: string
@@ -786,13 +689,11 @@ export interface RuleText {
   source: RuleSource
 }
 
-/** A file of an example. */
 export interface RulesConfigFile {
   path: string
   text: string
 }
 
-/** A configuration worth a look, and names to ask it. */
 export interface RulesExample {
   name: string
   title: string
@@ -800,18 +701,15 @@ export interface RulesExample {
   asks: string[]
 }
 
-/** What the rules view starts from. */
 export interface RulesExamples {
   examples: RulesExample[]
 }
 
-/** A configuration file that counts for the question: its path in the root, its text. */
 export interface RulesFile {
   path: string
   text: string
 }
 
-/** Ask what a name stands for under the given configuration alone. */
 export interface RulesRequest {
   name: string
   kernel?: string
@@ -819,7 +717,6 @@ export interface RulesRequest {
   command_line?: string
 }
 
-/** The run could not go on: the error's class, what to do, what a program printed. */
 export interface RunFailed {
   kind: string
   text: string
@@ -828,7 +725,6 @@ export interface RunFailed {
   diagnostics: Diagnostic[]
 }
 
-/** What one run may take; ``memory``, ``output`` and ``body`` in bytes. */
 export interface RunLimits {
   runs: number
   seconds: number
@@ -838,21 +734,18 @@ export interface RunLimits {
   body: number
 }
 
-/** The first event: the run's id, its view, and the equal ``lkm`` command line. */
 export interface RunStarted {
   id: string
   view: string
   command: string
 }
 
-/** Rehearse Secure Boot with a module, in a virtual machine. */
 export interface SecureBootRequest {
   subject?: Subject
   kernel?: string
   mokmanager?: boolean
 }
 
-/** A module was signed; ``digest``, ``head`` and ``tail`` are hexadecimal. */
 export interface Signed {
   module: string
   content_length: number
@@ -865,14 +758,12 @@ export interface Signed {
   parts: Part[]
 }
 
-/** Make a key, sign a module with it, flip the bit at ``flip`` (in bits; none: the middle). */
 export interface SigningRequest {
   subject?: Subject
   kernel?: string
   flip?: number | null
 }
 
-/** The kernel came to one of its own functions on a module's way, the first time in ``phase``. */
 export interface Stage {
   phase: Phase
   function: string
@@ -880,7 +771,6 @@ export interface Stage {
   gate: string
 }
 
-/** The module's line of /proc/modules; ``size`` and ``freed`` (after init) in bytes. */
 export interface State {
   module: string
   state: string
@@ -891,28 +781,24 @@ export interface State {
   freed: number
 }
 
-/** After a refused load: the last of the kernel's functions that it came to, and its gate. */
 export interface Stopped {
   function: string
   gate: string
   stages: string[]
 }
 
-/** Where the module comes from; exactly one field is filled. */
 export interface Subject {
   example?: string
   name?: string
   file?: GivenFile | null
 }
 
-/** An action to offer with an example. */
 export interface SuggestedAction {
   kind: string
   target: string
   value: string
 }
 
-/** How many symbols of the kernel image nm calls ``T``, and how many modules may use. */
 export interface SymbolCounts {
   text: number
   text_not_exported: number
@@ -920,12 +806,10 @@ export interface SymbolCounts {
   exports_not_text: number
 }
 
-/** All flags, lowest bit first. */
 export interface Taint {
   flags: TaintFlagShown[]
 }
 
-/** A taint flag; ``how`` it is caused here, empty where it is not (``causable`` false). */
 export interface TaintFlagShown {
   bit: number
   letter: string
@@ -935,7 +819,6 @@ export interface TaintFlagShown {
   how: string
 }
 
-/** The kernel's taint, as /proc/sys/kernel/tainted has it, and each flag's cause. */
 export interface TaintNow {
   value: number
   letters: string
@@ -943,19 +826,16 @@ export interface TaintNow {
   file: string
 }
 
-/** Cause one taint flag for real. */
 export interface TaintRequest {
   letter: string
   kernel?: string
 }
 
-/** Taint flags that were set, as letters and in words. */
 export interface Tainted {
   letters: string
   meanings: string[]
 }
 
-/** The twelve bytes before the magic (``struct module_signature``), and the magic. */
 export interface Trailer {
   algo: number
   hash: number
@@ -966,14 +846,12 @@ export interface Trailer {
   magic: string
 }
 
-/** All modules of a kernel; ``size`` of the files in bytes. */
 export interface TreeMap {
   release: string
   folders: string[]
   modules: TreeModule[]
 }
 
-/** A module of the whole tree: indices into the tree's folders and modules. */
 export interface TreeModule {
   name: string
   folder: number
@@ -981,13 +859,11 @@ export interface TreeModule {
   needs: number[]
 }
 
-/** The module is gone. */
 export interface Unloaded {
   module: string
   seconds: number
 }
 
-/** lkm's own verdict on ``what``, before any kernel is asked. */
 export interface Verified {
   what: string
   verdict: string
@@ -997,18 +873,15 @@ export interface Verified {
   trusted_by: string
 }
 
-/** The module is loaded and what is to be done next is asked for, so many seconds at most. */
 export interface Waiting {
   seconds: number
 }
 
-/** The gates, and the failures to choose from. */
 export interface Way {
   gates: GateOnTheWay[]
   failures: KnownFailure[]
 }
 
-/** Make one of the known failures happen, or see where the kernel stops with a file. */
 export interface WayRequest {
   failure?: string
   subject?: Subject | null
