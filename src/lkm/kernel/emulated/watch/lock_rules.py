@@ -168,8 +168,10 @@ class LockRules(Check):
 
     def waiting(self) -> None:
         """Tell, of a machine that hangs, who waits for a lock that whom holds."""
+        told: set[int] = set()
         for task, wait in self._state.waits.items():
-            self._report_wait(task, wait)
+            if task not in told:
+                told |= self._report_wait(task, wait)
 
     # Calls of the module
 
@@ -384,7 +386,7 @@ class LockRules(Check):
             words = f"{_named(what)} may sleep, which is forbidden here: {why}"
             self._report(Rule.ATOMIC_SLEEP, words, site, related)
 
-    def _slept(self, _address: int) -> None:
+    def _slept(self, address: int) -> None:
         """The kernel comes to a place where it may sleep, and must not."""
         if self._crashed:
             return
@@ -396,6 +398,9 @@ class LockRules(Check):
             related = tuple((f"{_named(each.function)}", each.site) for each in spinning[-1:])
             words = f"what it calls may sleep, which is forbidden here: {why}"
             self._report(Rule.ATOMIC_SLEEP, words, site, related)
+            interrupt = self.scene.in_softirq or self.scene.in_hardirq
+            if interrupt and address == self.scene.kernel.kallsyms.get("schedule"):
+                raise MachineDeath("the module sleeps while an interrupt is being served")
 
     def _kept(self, task: int, when: str) -> None:
         for each in self._holds(task):
@@ -409,7 +414,8 @@ class LockRules(Check):
         self._state.held.pop(task, None)
         self._state.waits.pop(task, None)
 
-    def _report_wait(self, task: int, wait: _Wait) -> None:
+    def _report_wait(self, task: int, wait: _Wait) -> set[int]:
+        """Tell what a task waits for, and so on; return the tasks that were named."""
         related = []
         chain = [f"{self.scene.task_name(task)} waits for {self._name(wait.lock)}"]
         seen, lock = {task}, wait.lock
@@ -426,6 +432,7 @@ class LockRules(Check):
             related.append((f"{name} waits", further.site))
             lock = further.lock
         self._report(Rule.DEADLOCK, ", ".join(chain), wait.site, tuple(related))
+        return seen
 
     def _holder(self, lock: int) -> tuple[int, _Held] | None:
         for task, each in self._all_held():

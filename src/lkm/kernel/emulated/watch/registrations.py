@@ -400,7 +400,7 @@ def _words(made: _Made) -> str:
 
 
 _LEADS = (
-    *("regist", "creat", "add", "request", "misc_", "proc_", "debugfs", "device", "driver"),
+    *("register", "creat", "add", "request", "misc_", "proc_", "debugfs", "device", "driver"),
     *("notifier", "alloc", "init", "class", "kobject", "sysfs", "probe", "irq"),
 )
 
