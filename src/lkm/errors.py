@@ -10,6 +10,7 @@
     ├── KernelError             a kernel refused an operation
     │   └── KernelDiedError     the kernel panicked, hung or went away
     ├── ToolError               a program or library that is missing or failed
+    │   └── BuildError          modules that cannot be built of their source
     └── UsageError              a call that cannot mean anything
 
 An operating-system error on a file the user named (no permission, no space) stays an
@@ -139,6 +140,30 @@ class ToolError(LkmError):
         self.command = tuple(command)
         self.returncode = returncode
         self.output = output
+
+
+class BuildError(ToolError):
+    """Modules that cannot be built of their source.
+
+    ``output`` is the compiler's own, ``decisive`` the line of it that says why; ``causes`` say in
+    a sentence each what is behind it, where that is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        command: Sequence[str],
+        returncode: int,
+        output: str,
+        decisive: str = "",
+        causes: Sequence[str] = (),
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, returncode=returncode, output=output, hint=hint)
+        self.command = tuple(command)  # not in the message: the author did not type it
+        self.decisive = decisive
+        self.causes = tuple(causes)
 
 
 def missing_extra(module: str, extra: str) -> ToolError:
