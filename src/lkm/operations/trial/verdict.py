@@ -146,11 +146,9 @@ def _problem(name: str, event: Event) -> list[TrialVerdict]:
         cause = f"{event.access} at offset {event.offset}{size}"
         return [TrialVerdict(bad, f"{name} {what}", cause, where, _ADVICE.get(event.kind, ()))]
     if isinstance(event, events.RuleBroken):
-        what, advice = _RULES.get(event.rule, (f"breaks a rule ({event.rule})", ""))
-        where = event.place if event.place.at else None
-        return [
-            TrialVerdict(bad, f"{name} {what}", event.words, where, (advice,) if advice else ())
-        ]
+        does, cure = _RULES.get(event.rule, (f"breaks a rule ({event.rule})", ""))
+        at, cures = event.place if event.place.at else None, (cure,) if cure else ()
+        return [TrialVerdict(bad, f"{name} {does}", event.words, at, cures)]
     if isinstance(event, events.Leaked):
         size = "" if event.size is None else f"{event.size} bytes of "
         cause = f"{size}{event.function} are not given back when it is unloaded"
