@@ -9,8 +9,8 @@ from lkm.kernel.emulated.watch.findings import (
     Allocation,
     BrokenRule,
     CallArgument,
+    KernelRule,
     MemoryFault,
-    Rule,
     TracedCall,
 )
 from lkm.kernel.emulated.watch.interposition import Interposition
@@ -103,7 +103,7 @@ class Instruments:
     def left_behind(self) -> list[str]:
         """Return in words what was found to be still registered or still to come."""
         broken = self._watched.broken_rules if self._watched else ()
-        return [each.words for each in broken if each.rule is Rule.LEFT_BEHIND]
+        return [each.words for each in broken if each.rule is KernelRule.LEFT_BEHIND]
 
     def tell_waiting(self) -> None:
         """Find out, of a kernel that does not go on, who waits for whom."""

@@ -6,7 +6,7 @@ Source: ``arch/x86/mm/fault.c: do_user_addr_fault`` (SMAP), ``kernel/module/main
 from __future__ import annotations
 
 from lkm.kernel.emulated.watch.checks import Check, Scene
-from lkm.kernel.emulated.watch.findings import BrokenRule, Rule, Site
+from lkm.kernel.emulated.watch.findings import BrokenRule, KernelRule, Site
 from lkm.kernel.emulated.watch.module_map import ModuleMap
 
 _USER_END = 1 << 47
@@ -43,19 +43,19 @@ class AccessRules(Check):
                 f"it {how} the user-space address {address:#x} directly: "
                 f"{'copy_to_user()' if error_code & _WRITE else 'copy_from_user()'} is for that"
             )
-            self.scene.report(BrokenRule(Rule.USER_POINTER, words, here))
+            self.scene.report(BrokenRule(KernelRule.USER_POINTER, words, here))
             return
         section = self._map.section(address) if self._map else ""
         if not section:
             return
         if self._gone:
             self._report(
-                Rule.UNLOADED, f"{_how(error_code)} {section} of the unloaded module", address
+                KernelRule.UNLOADED, f"{_how(error_code)} {section} of the unloaded module", address
             )
         elif section.startswith(".init"):
             what = "code" if error_code & _FETCH else "data"
             self._report(
-                Rule.INIT_MEMORY,
+                KernelRule.INIT_MEMORY,
                 f"{_how(error_code)} {self._named(address)}, __init {what} "
                 "that was freed after initialisation",
                 address,
@@ -67,7 +67,7 @@ class AccessRules(Check):
             return places.function(address)
         return places.name(address)
 
-    def _report(self, rule: Rule, words: str, address: int) -> None:
+    def _report(self, rule: KernelRule, words: str, address: int) -> None:
         places = self.scene.places
         here = places.here()
         site: Site | None = here if here.section and here != places.site(address) else None

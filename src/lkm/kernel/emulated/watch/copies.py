@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from lkm.kernel.emulated.hardware.death import NotMapped
 from lkm.kernel.emulated.watch.checks import Check, Scene
-from lkm.kernel.emulated.watch.findings import BrokenRule, Rule, Site
+from lkm.kernel.emulated.watch.findings import BrokenRule, KernelRule, Site
 from lkm.kernel.emulated.watch.guard import GuardHeap
 
 _SHORTEST = 3
@@ -49,4 +49,4 @@ class Copies(Check):
             "that memory before is shown (zeros, where the kernel has init_on_alloc=1)"
         )
         related = (("allocated", made.allocation.site),)
-        self.scene.report(BrokenRule(Rule.INFORMATION_LEAK, words, site, related))
+        self.scene.report(BrokenRule(KernelRule.INFORMATION_LEAK, words, site, related))

@@ -78,7 +78,7 @@ class MemoryFault:
     found_at_free: bool = False
 
 
-class Rule(enum.StrEnum):
+class KernelRule(enum.StrEnum):
     """A rule of the kernel that a module broke."""
 
     ATOMIC_SLEEP = "sleep"
@@ -102,7 +102,7 @@ class BrokenRule:
     ``related`` are other places that belong to it, each with what happened there.
     """
 
-    rule: Rule
+    rule: KernelRule
     words: str
     site: Site | None
     related: tuple[tuple[str, Site], ...] = ()

@@ -18,7 +18,7 @@ from lkm.kernel.emulated.hardware.death import MachineDeath
 from lkm.kernel.emulated.hardware.native_hooks import AtomicContextHook
 from lkm.kernel.emulated.watch.call_sites import CallSite
 from lkm.kernel.emulated.watch.checks import Check, Scene
-from lkm.kernel.emulated.watch.findings import BrokenRule, Rule, Site
+from lkm.kernel.emulated.watch.findings import BrokenRule, KernelRule, Site
 
 
 class _Kind(enum.Enum):
@@ -262,7 +262,7 @@ class LockRules(Check):
                     return
         if not self._taken(lock, _Kind.SPIN if function in _SPIN_ENDS else _Kind.SLEEPING):
             self._report(
-                Rule.STRAY_UNLOCK,
+                KernelRule.STRAY_UNLOCK,
                 f"{_named(function)} of {self._name(lock)}, which nobody holds",
                 site,
             )
@@ -292,7 +292,7 @@ class LockRules(Check):
         again = f"{who} takes {self._name(lock)} with {_named(function)}"
         why = "which the interrupted task holds" if who != "it" else "which it holds already"
         words = f"{again}, {why}: it waits for ever"
-        self._report(Rule.DEADLOCK, words, site, (("taken", holder.site),))
+        self._report(KernelRule.DEADLOCK, words, site, (("taken", holder.site),))
         raise MachineDeath(f"deadlock on {self._name(lock)}")
 
     def _check_order(self, task: int, lock: int, site: Site) -> None:
@@ -308,7 +308,7 @@ class LockRules(Check):
             if way is not None:
                 first, second = self._name(each.lock), self._name(lock)
                 self._report(
-                    Rule.LOCK_ORDER,
+                    KernelRule.LOCK_ORDER,
                     f"{second} is taken while {first} is held; elsewhere {first} is taken while "
                     f"{second} is held: two tasks can wait for each other for ever",
                     site,
@@ -349,7 +349,7 @@ class LockRules(Check):
         ):
             if inside is not None and outside is not None:
                 self._report(
-                    Rule.LOCK_CONTEXT,
+                    KernelRule.LOCK_CONTEXT,
                     f"{self._name(lock)} is taken in {what}, and here where one can interrupt: "
                     f"it would wait for ever; {cure} prevents that",
                     outside,
@@ -384,7 +384,7 @@ class LockRules(Check):
             spinning = [each for each in held if each.kind in (_Kind.SPIN, None)]
             related = tuple((f"{_named(each.function)}", each.site) for each in spinning[-1:])
             words = f"{_named(what)} may sleep, which is forbidden here: {why}"
-            self._report(Rule.ATOMIC_SLEEP, words, site, related)
+            self._report(KernelRule.ATOMIC_SLEEP, words, site, related)
 
     def _slept(self, address: int) -> None:
         """The kernel comes to a place where it may sleep, and must not."""
@@ -397,7 +397,7 @@ class LockRules(Check):
             spinning = [each for each in held if each.kind is _Kind.SPIN]
             related = tuple((f"{_named(each.function)}", each.site) for each in spinning[-1:])
             words = f"what it calls may sleep, which is forbidden here: {why}"
-            self._report(Rule.ATOMIC_SLEEP, words, site, related)
+            self._report(KernelRule.ATOMIC_SLEEP, words, site, related)
             interrupt = self.scene.in_softirq or self.scene.in_hardirq
             if interrupt and address == self.scene.kernel.kallsyms.get("schedule"):
                 raise MachineDeath("the module sleeps while an interrupt is being served")
@@ -406,7 +406,7 @@ class LockRules(Check):
         for each in self._holds(task):
             if each.kind is not None:
                 words = f"{self._name(each.lock)}, taken by {_named(each.function)}, {when}"
-                self._report(Rule.LOCK_HELD, words, each.site)
+                self._report(KernelRule.LOCK_HELD, words, each.site)
 
     def _ends(self, task: int) -> None:
         if not self._crashed:
@@ -431,7 +431,7 @@ class LockRules(Check):
             chain.append(f"{name} waits for {self._name(further.lock)}")
             related.append((f"{name} waits", further.site))
             lock = further.lock
-        self._report(Rule.DEADLOCK, ", ".join(chain), wait.site, tuple(related))
+        self._report(KernelRule.DEADLOCK, ", ".join(chain), wait.site, tuple(related))
         return seen
 
     def _holder(self, lock: int) -> tuple[int, _Held] | None:
@@ -454,7 +454,7 @@ class LockRules(Check):
         return f"the lock {self.scene.places.name(lock)}"
 
     def _report(
-        self, rule: Rule, words: str, site: Site, related: tuple[tuple[str, Site], ...] = ()
+        self, rule: KernelRule, words: str, site: Site, related: tuple[tuple[str, Site], ...] = ()
     ) -> None:
         if not self._crashed:
             self.scene.report(BrokenRule(rule, words, site, related))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lkm.kernel.emulated.watch.checks import Check, Scene
-from lkm.kernel.emulated.watch.findings import BrokenRule, Rule, Site
+from lkm.kernel.emulated.watch.findings import BrokenRule, KernelRule, Site
 
 _KERNEL_ERRORS = 2**64 - 4096
 
@@ -384,7 +384,7 @@ class Registrations(Check):
         """Tell what is still registered."""
         for (_, key), made in self._made.items():
             if made.kind.gone is None or not made.kind.gone(self.scene, key):
-                self.scene.report(BrokenRule(Rule.LEFT_BEHIND, _words(made), made.site))
+                self.scene.report(BrokenRule(KernelRule.LEFT_BEHIND, _words(made), made.site))
         self._made.clear()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from lkm.kernel.emulated.watch.call_sites import CallSite
 from lkm.kernel.emulated.watch.checks import Check, Scene
-from lkm.kernel.emulated.watch.findings import BrokenRule, Rule, Site
+from lkm.kernel.emulated.watch.findings import BrokenRule, KernelRule, Site
 
 _PENDING = 1
 _KERNEL_ERRORS = 2**64 - 4096
@@ -102,7 +102,7 @@ class Scheduled(Check):
         for address, started in self._started.items():
             words = self._words(address, started.kind, tasks)
             if words:
-                self.scene.report(BrokenRule(Rule.LEFT_BEHIND, words, started.site))
+                self.scene.report(BrokenRule(KernelRule.LEFT_BEHIND, words, started.site))
         self._started.clear()
 
     def _words(self, at: int, kind: _Kind, tasks: set[int]) -> str:
