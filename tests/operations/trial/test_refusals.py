@@ -78,5 +78,5 @@ def test_an_oops_in_an_action_costs_its_task_alone(where: str, tmp_path: Path) -
     assert "Linux version" in read.value
     assert not told.all(events.Died)
     assert not told.all(events.Unloaded)
-    assert any("a task died in" in what for what in told.one(events.NotChecked).what)
+    assert any("a task's death in" in what for what in told.one(events.NotChecked).what)
     assert "killed by signal" in told.one(events.Finished).problems[0]

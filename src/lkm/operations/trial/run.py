@@ -97,7 +97,7 @@ class Run:
             for dependency in self.wanted.after:
                 self._load_dependency(dependency)
             if self._killed:
-                self.tell.unchecked.append("unloading, for a task died in the module's code")
+                self.tell.unchecked.append("what follows a task's death in the module's code")
             elif not procedure.keep and (gone or self.unload()):
                 self._let_pass(procedure.wait)
                 self.tell.left(before, [*seen, *uevents.new_events()])
