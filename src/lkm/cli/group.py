@@ -38,9 +38,10 @@ class _Commands(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = difflib.get_close_matches(args[0], registry.names(), 3, 0.6)
-            if near:
-                error.message += f" Did you mean {' or '.join(near)}?"
-            raise
+            if not near or registry.module_name(args[0]):
+                raise
+            meant = f"No such command {args[0]!r}. Did you mean {' or '.join(near)}?"
+            raise click.UsageError(meant, ctx) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         left = dict.fromkeys(registry.names())

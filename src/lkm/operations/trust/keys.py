@@ -73,9 +73,7 @@ def builtin(kernel: str) -> tuple[str, tuple[CertificateFacts, ...]]:
     ``kernel`` is a release, an image's path, or empty: the kernel that is meant where none is
     named. Raises NotFoundError when its image is not here.
     """
-    known = choose_bootable(
-        kernel if "/" in kernel or not os.path.isfile(kernel) else f"./{kernel}"
-    )
+    known = choose_bootable(os.path.abspath(kernel) if os.path.isfile(kernel) else kernel)
     assert known.vmlinuz is not None  # it is bootable
     listed = certificate.split(open_cached(known.vmlinuz).certificates, os.fspath(known.vmlinuz))
     return known.release, tuple(map(facts, listed))
