@@ -80,5 +80,5 @@ def _load(parsed: Parsed, path: str, parameters: str) -> int:
         if parsed.has("json"):
             print_json("insmod", kernel=kernel.name, module=module)
         advice = f"lkm try {path} loads it, uses it and unloads it in one"
-        tell_passing("insmod", kernel.name, advice)
+        tell_passing("insmod", where, advice)
     return 0
