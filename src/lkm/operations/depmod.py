@@ -9,8 +9,8 @@ from lkm.depmod import index as depmod
 from lkm.depmod.request import IndexRequest
 from lkm.depmod.rules import DIRECTORIES
 from lkm.depmod.workers import are_busy, processors
-from lkm.module.names import MODULE_SUFFIXES
 from lkm.record import Record
+from lkm.tree.module_files import BUILD_LINKS, module_files
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _request(order: Order, report: Report) -> IndexRequest:
         release=order.release,
         output=order.output,
         config=order.config or DIRECTORIES,
-        cache=files.cache_folder("depmod") if order.cached else "",
+        cache=_cache() if order.cached else "",
         workers=workers,
         busy=are_busy(workers),
         warn_twice=order.warn_twice,
@@ -69,6 +69,13 @@ def _request(order: Order, report: Report) -> IndexRequest:
         kernel_symbols=_kernel_symbols(order, report),
         check_crcs=bool(order.symvers),
     )
+
+
+def _cache() -> str:
+    try:
+        return files.cache_folder("depmod")
+    except OSError:  # no home, read-only, another user's: everything is read
+        return ""
 
 
 def _kernel_symbols(order: Order, report: Report) -> dict[bytes, int] | None:
@@ -92,18 +99,9 @@ def is_up_to_date(order: Order, report: Report) -> bool:
         place = f"could not fstatat({order.output}, modules.dep)"
         report("ERROR", f"{place}: {error.strerror}")
         return False
-    stack = [order.directory]
-    while stack:
-        try:
-            entries = list(os.scandir(stack.pop()))
-        except OSError as error:
-            report("ERROR", f"could not open directory {error.filename}: {error.strerror}")
-            continue
-        for entry in entries:
-            if entry.name in ("build", "source"):
-                continue
-            if entry.is_dir():
-                stack.append(entry.path)
-            elif entry.name.endswith(MODULE_SUFFIXES) and int(entry.stat().st_mtime) > written:
-                return False
-    return True
+
+    def failed(error: OSError) -> None:
+        report("ERROR", f"could not open directory {error.filename}: {error.strerror}")
+
+    found = module_files(order.directory, skip=BUILD_LINKS, follow=True, failed=failed)
+    return all(int(entry.stat().st_mtime) <= written for entry in found)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lkm import files
@@ -12,8 +14,9 @@ from lkm.elf.source import BytesSource, read_file
 from lkm.errors import FormatError, LkmError, NotFoundError
 from lkm.module import compression
 from lkm.module.compression import Compression
+from lkm.tree.module_files import module_files
 
-_SUFFIXES = tuple(f".ko{packed.suffix}" for packed in Compression)
+_OF_CONTENT = ("security.ima", "security.evm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +46,11 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> tuple[ModuleFile, ...]:
         if not os.path.isdir(path):
             found.append(ModuleFile(path, os.path.basename(path)))
             continue
-        below = sorted(_walk(path))
+        below = sorted(os.path.relpath(entry.path, path) for entry in module_files(path))
         if not below:
             raise NotFoundError(f"{path}: no module below this directory")
         found += [ModuleFile(os.path.join(path, name), name) for name in below]
     return tuple(found)
-
-
-def _walk(directory: str) -> Iterator[str]:
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            if name.endswith(_SUFFIXES):
-                yield os.path.relpath(os.path.join(folder, name), directory)
 
 
 def read(path: str) -> tuple[bytes, Compression]:
@@ -82,16 +78,30 @@ def check_is_elf(data: bytes, path: str) -> None:
 
 
 def write(source: str, target: str, data: bytes, packed: Compression) -> None:
-    """Write ``data``, packed as ``packed``, to ``target`` with the mode and owner of ``source``.
+    """Write ``data``, packed as ``packed``, to ``target``, with the mode and owner of ``source``.
 
-    A symbolic link is followed, so that the file it names is replaced and not the link.
+    A symbolic link is followed, so that the file it names is replaced and not the link. The file is
+    a new one: other names of the old one (hard links) keep the old content. Of the extended
+    attributes, those of IMA and EVM are left out, for they hold for the old content.
     """
+    if os.path.islink(target) and os.lstat(target).st_uid not in (0, os.geteuid()):
+        raise PermissionError(
+            errno.EPERM, "a symbolic link of another user is not followed", target
+        )
     status = os.stat(source)
     place = os.path.realpath(target)
     with files.Replacing(place, mode=status.st_mode & 0o7777) as stream:
         stream.write(compression.compress(data, packed))
         if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(stream.fileno(), status.st_uid, status.st_gid)
+        _copy_attributes(source, stream.fileno())
+
+
+def _copy_attributes(source: str, target: int) -> None:
+    with contextlib.suppress(OSError):  # a file system without
+        for name in os.listxattr(source):
+            if name not in _OF_CONTENT:
+                os.setxattr(target, name, os.getxattr(source, name))
 
 
 def failure(path: str, error: Exception) -> FileFailure:
