@@ -48,16 +48,16 @@ def opened(where: str | None, *, for_file: str = "", **settings: Any) -> Kernel:
         line.clear()
 
 
-def tell_passing(tool: str, kernel_name: str, advice: str) -> None:
+def tell_passing(tool: str, where: str | None, advice: str) -> None:
     """Tell, on standard error, that a machine was started for one command and ends with it.
 
-    Nothing is told of the live kernel, which stays as it is left.
+    ``where`` is what ``--kernel`` named; nothing is told of the live kernel, which stays as it is.
     """
     import sys  # as above: the tools that open no kernel do without
 
-    if kernel_name.partition(":")[0] in ("emulated", "vm"):
+    if where and where.partition(":")[0] in ("emulated", "vm"):
         print(
-            f"{tool}: {kernel_name} is a machine that was started for this command and ends with "
+            f"{tool}: {where} is a machine that was started for this command and ends with "
             f"it; {advice}",
             file=sys.stderr,
         )

@@ -79,6 +79,7 @@ def _load(parsed: Parsed, path: str, parameters: str) -> int:
             return 1
         if parsed.has("json"):
             print_json("insmod", kernel=kernel.name, module=module)
-        advice = f"lkm try {path} loads it, uses it and unloads it in one"
-        tell_passing("insmod", kernel.name, advice)
+        else:
+            advice = f"lkm try {path} loads it, uses it and unloads it in one"
+            tell_passing("insmod", where, advice)
     return 0

@@ -49,7 +49,7 @@ def _body(parsed: Parsed) -> int:
         from lkm.cli.kernel_choice import tell_passing  # only where there is nothing to list
 
         advice = "no module is loaded in it yet (lkm try FILE loads one and tells what it does)"
-        tell_passing("lsmod", parsed.last("kernel") or "live", advice)
+        tell_passing("lsmod", parsed.last("kernel"), advice)
     return 0
 
 

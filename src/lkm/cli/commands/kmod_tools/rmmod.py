@@ -49,9 +49,9 @@ def _rmmod(parsed: Parsed) -> int:
                 _report(word, problem, log)
         if parsed.has("json"):
             print_json("rmmod", kernel=kernel.name, problems=problems)
-        if any(problem.obstacle is Obstacle.NOT_LOADED for problem in problems):
+        elif any(problem.obstacle is Obstacle.NOT_LOADED for problem in problems):
             advice = "no module is loaded in it yet (lkm try FILE loads and unloads one)"
-            tell_passing("rmmod", kernel.name, advice)
+            tell_passing("rmmod", parsed.last("kernel"), advice)
     return 1 if problems else 0
 
 
