@@ -5,7 +5,6 @@
     LkmError                    anything below; .hint says what to do next
     ├── FormatError             bytes or text that are not what they claim to be
     ├── NotFoundError           a file, module, symbol or kernel that is not there
-    ├── ConfigError             a configuration that contradicts itself
     ├── UnsupportedError        a limit of lkm or of the chosen kernel, named
     ├── KernelError             a kernel refused an operation
     │   └── KernelDiedError     the kernel panicked, hung or went away
@@ -66,10 +65,6 @@ class FormatError(LkmError):
 
 class NotFoundError(LkmError):
     """A file, module, symbol or kernel that is not there."""
-
-
-class ConfigError(LkmError):
-    """A configuration that contradicts itself, or a line that cannot be understood."""
 
 
 class UnsupportedError(LkmError):

@@ -44,7 +44,11 @@ class WayPoint:
 # crypto/asymmetric_keys: what a signature can be refused with
 _OF_SIGNATURES = (EKEYREJECTED, ENOKEY, EPERM, EBADMSG, EMSGSIZE, ENOPKG, EINVAL)
 _REFUSALS = (
-    WayPoint("__do_sys_init_module", "the module's bytes arrive", (("permission", (EPERM,)),)),
+    WayPoint(
+        "__do_sys_init_module",
+        "the module's bytes arrive",
+        (("permission", (EPERM,)), ("elf", (ENOEXEC,))),
+    ),
     WayPoint("__do_sys_finit_module", "the module's file arrives", (("permission", (EPERM,)),)),
     WayPoint("init_module_from_file", "the file is read", (("file", ()),)),
     WayPoint("load_module", "the load begins"),

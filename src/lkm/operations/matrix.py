@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from lkm.doctor.compatibility import Cell, Distance, Row, row
 from lkm.doctor.offers import Offer
 from lkm.doctor.target import Target, offers_of
-from lkm.doctor.target_tree import module_files
 from lkm.elf.source import read_file
 from lkm.errors import FormatError, NotFoundError, UnsupportedError, missing_extra
 from lkm.kernels.known import KnownKernel, find_kernel, known_kernels
@@ -19,6 +18,7 @@ from lkm.module.image import ModuleImage
 from lkm.module.names import normalize
 from lkm.operations.parallel import Progress, spread
 from lkm.operations.targets import at_rest
+from lkm.tree.module_files import BUILD_LINKS, module_files
 
 __all__ = ["Cell", "Distance", "Matrix", "Row", "kernels_named", "matrix", "module_paths"]
 
@@ -69,7 +69,7 @@ def module_paths(names: Sequence[str]) -> tuple[str, ...]:
 
 def _paths(name: str) -> Iterator[str]:
     if os.path.isdir(name):
-        yield from sorted(path for path, _ in module_files(name))
+        yield from sorted(entry.path for entry in module_files(name, skip=BUILD_LINKS))
     elif "/" in name or name.endswith((".ko", ".ko.gz", ".ko.xz", ".ko.zst")):
         if not os.path.exists(name):
             raise NotFoundError(f"{name}: no such file")

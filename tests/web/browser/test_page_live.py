@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from playwright.sync_api import Page, expect
 
@@ -150,6 +151,9 @@ def test_an_edited_rule_decides_otherwise(visit: Visit) -> None:
     area.fill("install dummy /bin/false\n")
     expect(plan).to_contain_text("/bin/false")
     expect(page.get_by_test_id("rules")).to_contain_text("install dummy /bin/false")
+    expect(page).to_have_url(re.compile("conf="))
+    visit.open(page.url.split("#/")[1])
+    expect(plan).to_contain_text("/bin/false")
 
 
 def test_an_edge_tells_its_symbols(visit: Visit) -> None:

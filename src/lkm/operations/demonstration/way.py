@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable
@@ -100,9 +101,11 @@ def follow(question: Question, emit: Emit) -> Agreed:
         seconds = time.monotonic() - opened
         emit(events.KernelReady(kernel.release, "restored from its snapshot", seconds))
         _set_policy(kernel, question)
+        target = _target(kernel, known)
         for path in question.before:
             _load_before(kernel, path, emit)
-        judgement = _judged(kernel, known, question)
+            target = target.with_loaded(ModuleImage.open(path))
+        judgement = _judged(target, question)
         emit(_predicted(judgement))
         agreed = _Load(kernel, question, judgement, emit).carry_out()
     emit(events.Finished((), time.monotonic() - started))
@@ -142,10 +145,12 @@ def _load_before(kernel: Kernel, path: str, emit: Emit) -> None:
     emit(events.DependencyLoaded(module.name, path, "it is to be there already", seconds))
 
 
-def _judged(kernel: Kernel, known: KnownKernel, question: Question) -> Judgement:
-    target: Target = read_kernel(
-        kernel, read_image(known.vmlinuz or ""), tree_of(os.fspath(known.modules or ""))
-    )
+def _target(kernel: Kernel, known: KnownKernel) -> Target:
+    image, tree = read_image(known.vmlinuz or ""), tree_of(os.fspath(known.modules or ""))
+    return read_kernel(kernel, image, tree)
+
+
+def _judged(target: Target, question: Question) -> Judgement:
     data = Path(question.path).read_bytes()
     return judge(case_for(os.path.basename(question.path), data, target, question.parameters))
 
@@ -184,20 +189,28 @@ class _Load:
         """Load the module, and unload it if the kernel took it."""
         machine = machine_of(self._kernel)
         way = machine.watch_way(load_way.POINTS, self._entered, self._logged)
-        errno = 0
         try:
-            self._load()
-        except KernelDiedError as error:
-            errno = -1
-            self._emit(events.Died(error.operation, error.reason))
-        except KernelError as error:
-            errno = error.errno or -1
-            self._tell_refusal(error)
+            errno, loaded = self._try()
+            agreed = self._agreed(errno)
+            if loaded:
+                self._unload(loaded)
         finally:
             way.end()
-        return self._agreed(errno)
+        return agreed
 
-    def _load(self) -> None:
+    def _try(self) -> tuple[int, str]:
+        """Load the module; return the error number (-1 where there is none) or its name."""
+        try:
+            return 0, self._load()
+        except KernelDiedError as error:
+            self._emit(events.Died(error.operation, error.reason))
+            return -1, ""
+        except KernelError as error:
+            self._tell_refusal(error)
+            return error.errno or -1, ""
+
+    def _load(self) -> str:
+        """Load the module and return its name."""
         started = time.monotonic()
         path, parameters = self._question.path, self._question.parameters
         data = decompress(Path(path).read_bytes())
@@ -205,10 +218,15 @@ class _Load:
         seconds = time.monotonic() - started
         name = os.path.basename(path)
         self._emit(events.Loaded(module.name, name, parameters, seconds))
+        return module.name
+
+    def _unload(self, module: str) -> None:
+        """Unload the module; one without an exit function stays."""
         self._phase = Phase.UNLOAD
         started = time.monotonic()
-        self._kernel.unload(module.name)
-        self._emit(events.Unloaded(module.name, time.monotonic() - started))
+        with contextlib.suppress(KernelError):
+            self._kernel.unload(module)
+            self._emit(events.Unloaded(module, time.monotonic() - started))
 
     def _entered(self, function: str) -> None:
         is_other = function in load_way.NOT_OF_LOADING

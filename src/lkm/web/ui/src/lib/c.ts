@@ -6,7 +6,7 @@ const WORDS = new Set(
     'static struct switch typedef union unsigned void volatile while bool u8 u16 u32 u64 s8 s16 s32 s64 size_t ssize_t loff_t __init __exit __user').split(' '),
 )
 // Each alternative begins with another character, and none repeats a repetition: the time is linear in the text.
-const TOKEN = /\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|$)|"(?:[^"\\\n]|\\.)*"?|'(?:[^'\\\n]|\\.)*'?|^[ \t]*#[ \t]*\w+|\b\d[\w.]*|[A-Za-z_]\w*|[\s\S]/gm
+const TOKEN = /\/\/[^\n]*|\/\*[\s\S]*?(?:\*\/|(?![\s\S]))|"(?:[^"\\\n]|\\.)*"?|'(?:[^'\\\n]|\\.)*'?|^[ \t]*#[ \t]*\w+|\b\d[\w.]*|[A-Za-z_]\w*|[\s\S]/gm
 
 export function colour(text: string): Token[] {
   const tokens: Token[] = []
@@ -25,25 +25,4 @@ function kindOf(piece: string): Token['kind'] {
   if (/^[ \t]*#/.test(piece)) return 'macro'
   if (/^\d/.test(piece)) return 'number'
   return WORDS.has(piece) ? 'word' : ''
-}
-
-/** A text as a short string for an address, and back. */
-export async function pack(text: string): Promise<string> {
-  const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('deflate-raw'))
-  const octets = new Uint8Array(await new Response(stream).arrayBuffer())
-  return btoa(String.fromCharCode(...octets)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
-}
-
-const LARGEST = 200_000
-
-export async function unpack(packed: string): Promise<string> {
-  const octets = Uint8Array.from(atob(packed.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0))
-  const reader = new Blob([octets]).stream().pipeThrough(new DecompressionStream('deflate-raw')).pipeThrough(new TextDecoderStream()).getReader()
-  let text = ''
-  for (;;) {
-    const { done, value } = await reader.read()
-    if (done) return text
-    text += value
-    if (text.length > LARGEST) throw new Error('The source in this address is too long.')
-  }
 }
