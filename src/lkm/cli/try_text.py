@@ -277,10 +277,12 @@ def _(event: events.Appeared) -> list[str]:
 
 @_lines.register
 def _(event: events.Acted) -> list[str]:
-    target = event.target if event.action == "read" else f"{event.target} = {event.value!r}"
+    shows = event.action in ("read", "mount", "run")
+    plain = shows or event.action in ("open", "close")
+    target = event.target if plain else f"{event.target} = {event.value!r}"
     if event.error:
         return [_row(event.action, f"{target}: {event.error}")]
-    lines = event.value.splitlines() if event.action == "read" else []
+    lines = event.value.splitlines() if shows else []
     if len(lines) == 1:
         return [_row(event.action, f"{target}: {lines[0]}")]
     return [_row(event.action, target), *(_row("", line) for line in lines)]

@@ -28,19 +28,24 @@ class _InOrder(click.Option):
         option.process = noting
 
 
-_KINDS: dict[str, Literal["set", "read", "write", "open", "close"]] = {
+_KINDS: dict[str, Literal["set", "read", "write", "open", "close", "ioctl", "mount", "run"]] = {
     "--set": "set",
     "--read": "read",
     "--write": "write",
     "--open": "open",
     "--close": "close",
+    "--ioctl": "ioctl",
+    "--mount": "mount",
+    "--run": "run",
 }
 
 
 def _action(option: str, text: str) -> Action:
     target, equals, value = text.partition("=")
-    if option in ("--read", "--open", "--close"):
+    if option in ("--read", "--open", "--close", "--run"):
         return Action(_KINDS[option], text)
+    if option == "--mount" and target:
+        return Action("mount", target, value)
     if not target or not equals:
         raise UsageError(f"{option} {text}: expected {'PARAM' if option == '--set' else 'PATH'}=…")
     return Action(_KINDS[option], target, value)
@@ -69,6 +74,12 @@ def _number(fail_alloc: str | None) -> int:
 @click.option("--open", "open_", cls=_InOrder, multiple=True, metavar="PATH",
               help="Open a device and keep it open, until --close or the end.")  # fmt: skip
 @click.option("--close", cls=_InOrder, multiple=True, metavar="PATH", help="Close what was opened.")
+@click.option("--ioctl", cls=_InOrder, multiple=True, metavar="PATH=REQUEST[,ARG]",
+              help="Make an ioctl of a device; ARG is a number or hex:BYTES.")  # fmt: skip
+@click.option("--mount", cls=_InOrder, multiple=True, metavar="TYPE[=SOURCE]",
+              help="Mount a file system and list it, until the end.")  # fmt: skip
+@click.option("--run", "run_", cls=_InOrder, multiple=True, metavar="PROGRAM",
+              help="Run a program of this machine in the virtual machine.")  # fmt: skip
 @click.option("--module", "select", metavar="NAME", default="",
               help="The one to try, of a folder that builds several.")  # fmt: skip
 @click.option("--make", multiple=True, metavar="VAR=VALUE", help="A variable for make.")
@@ -105,6 +116,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     write: tuple[str, ...],
     open_: tuple[str, ...],
     close: tuple[str, ...],
+    ioctl: tuple[str, ...],
+    mount: tuple[str, ...],
+    run_: tuple[str, ...],
     select: str,
     make: tuple[str, ...],
     in_place: bool,

@@ -13,10 +13,12 @@ class Action:
 
     ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one,
     ``open`` a device and keep it open until it is told to ``close`` it, try to ``unload`` the
-    module, which the kernel may refuse.
+    module, which the kernel may refuse. ``ioctl`` makes one of a device (see
+    ``lkm.operations.trial.actions``), ``mount`` mounts a file system until the end, ``run`` runs a
+    program in a virtual machine.
     """
 
-    kind: Literal["set", "read", "write", "open", "close", "unload"]
+    kind: Literal["set", "read", "write", "open", "close", "unload", "ioctl", "mount", "run"]
     target: str = ""
     value: str = ""
 

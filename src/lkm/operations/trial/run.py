@@ -15,7 +15,7 @@ from lkm.errors import KernelDiedError, KernelError, LkmError, UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.uevent import UeventWatch
 from lkm.module.image import ModuleImage
-from lkm.operations.trial import events
+from lkm.operations.trial import actions, events
 from lkm.operations.trial.events import Phase
 from lkm.operations.trial.report import Teller
 from lkm.operations.trial.request import Action, Procedure
@@ -50,6 +50,7 @@ class Run:
         self._loaded: list[str] = []
         self._killed = False
         self._opened: list[tuple[str, int]] = []
+        self._mounts = 0
 
     @property
     def problems(self) -> list[str]:
@@ -195,6 +196,8 @@ class Run:
                 self._opened.append((action.target, self._open(action.target)))
             elif action.kind == "close":
                 self._close(action.target)
+            elif action.kind in ("ioctl", "mount", "run"):
+                value = self._act_otherwise(action)
             else:
                 self.kernel.set_parameter(self._name, action.target, action.value)
         except KernelDiedError:
@@ -207,6 +210,16 @@ class Run:
         self.tell.new_log()
         self.tell.new_state(self._name)
         return False
+
+    def _act_otherwise(self, action: Action) -> str:
+        if action.kind == "ioctl":
+            answer = actions.ioctl(self.kernel, self._path(action.target), action.value)
+            return f"{action.value} → {answer}" if answer else action.value
+        if action.kind == "run":
+            return actions.run_program(self.kernel, action.target)
+        names = actions.mount(self.kernel, action.target, action.value)
+        self._mounts += 1
+        return names
 
     def _try_unload(self) -> bool:
         """Ask for the module to be unloaded; that it is in use is an answer, not a problem."""
@@ -235,6 +248,9 @@ class Run:
         for _, descriptor in self._opened:
             self.kernel.syscalls.close(descriptor)
         self._opened.clear()
+        for _ in range(self._mounts):
+            actions.unmount(self.kernel)
+        self._mounts = 0
 
     def _path(self, target: str) -> str:
         if target.startswith("/"):

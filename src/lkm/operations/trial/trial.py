@@ -119,7 +119,7 @@ class _Trial:
         if request.compile_commands and built.compile_commands:
             files.write_atomic(request.compile_commands, built.compile_commands.read_bytes())
         modules = _select(built.modules, request.select)
-        if len(modules) > 1 and request.procedure.actions:
+        if len(modules) > 1 and request.procedure.actions != ():
             raise UsageError(
                 f"it builds {len(modules)} modules: what is to be done with which is not clear",
                 hint=f"choose one: --module {modules[-1].stem}",
