@@ -39,11 +39,9 @@ def opened(where: str | None, *, for_file: str = "", **settings: Any) -> Kernel:
     from lkm.kernel.open import open_kernel  # modinfo and its like open no kernel
 
     where = where or "live"
-    if for_file and where in ("vm", "emulated"):
-        where = _for_module(where, for_file)
     line = ProgressLine()
     try:
-        return open_kernel(where, progress=line, **settings)
+        return open_kernel(where, module=for_file, progress=line, **settings)
     finally:
         line.clear()
 
@@ -61,15 +59,3 @@ def tell_passing(tool: str, where: str | None, advice: str) -> None:
             f"it; {advice}",
             file=sys.stderr,
         )
-
-
-def _for_module(where: str, path: str) -> str:
-    from lkm.errors import LkmError  # what follows is for a kernel that is yet to be chosen
-    from lkm.kernels.choose import Wish, choose
-    from lkm.module.image import ModuleImage
-
-    try:
-        vermagic = ModuleImage.open(path).vermagic
-    except (LkmError, OSError):
-        return where  # the kernel will say what is wrong with it
-    return choose(where, Wish(built_for=vermagic.release if vermagic else "")).where
