@@ -28,8 +28,8 @@ def open_kernel(
     ``where`` is ``live``, ``vm`` or ``emulated``; the latter two may name a release or a series
     (``vm:6.1.0-56-amd64``, ``emulated:6.12``), or the path of an image or build folder. Where they
     name none, ``module`` (a file) means the kernel it was built for. ``command_line`` is added to
-    that kernel's own; ``cpus`` and ``memory`` (MiB) are a virtual machine's; ``progress`` is told of
-    a first boot, which takes seconds. Raises UsageError for any other word,
+    that kernel's own; ``cpus`` and ``memory`` (MiB) are a virtual machine's; ``progress`` is told
+    of a first boot, which takes seconds. Raises UsageError for any other word,
     NotFoundError when the kernel is not here, ToolError when a program or package is missing.
     """
     if module and where in ("vm", "emulated"):
