@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from lkm.cli import registry
+from tests.support.kernels import KernelFiles
 from tests.support.tools import lkm
 
 PROGRAM = Path(sys.executable).parent / "lkm"
@@ -86,6 +87,11 @@ def test_completion_in_bash() -> None:
     assert completed("lkm modinfo -F ve") == {"vermagic", "version"}
     assert {"fetch", "remove"} <= completed("lkm kernels ")
     assert "--available" in completed("lkm kernels --")
+
+
+def test_completion_of_kernels(kernel: KernelFiles) -> None:
+    assert f"emulated:{kernel.release}" in completed("lkm try --kernel emulated:6")
+    assert kernel.release in completed("lkm matrix --kernels 6.1")
 
 
 def test_completion_scripts_for_every_shell() -> None:
