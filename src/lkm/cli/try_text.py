@@ -350,6 +350,25 @@ def _(event: events.FailureTried) -> list[str]:
 
 
 @_lines.register
+def _(event: events.RuleBroken) -> list[str]:
+    lines = [_row(event.rule, event.words), *_where("at", event.place)]
+    for each in event.related:
+        if each.place.at:
+            lines += [_row("", f"{each.what}: {each.place.at}"), *_source(each.place)]
+    return lines
+
+
+@_lines.register
+def _(event: events.ModulesCame) -> list[str]:
+    return [_row("meanwhile", f"the kernel loaded {', '.join(event.modules)}")]
+
+
+@_lines.register
+def _(event: events.NotChecked) -> list[str]:
+    return [_row("", f"not checked: {'; '.join(event.what)}")] if event.what else []
+
+
+@_lines.register
 def _(event: events.Finished) -> list[str]:
     return [_row("done", f"in {_seconds(event.seconds)}")]
 

@@ -90,7 +90,11 @@ def _number(fail_alloc: str | None) -> int:
               help="Write the compile_commands.json of the build there.")  # fmt: skip
 @click.option("--fail-alloc", metavar="N|each",
               help="Fail its Nth allocation, or each in turn in a fresh kernel.")  # fmt: skip
-@click.option("--guard", is_flag=True, help="Catch overflow, use after free, double free.")
+@click.option("--fast", is_flag=True,
+              help="Do not guard its memory or check locking and what it leaves.")  # fmt: skip
+@click.option("--guard", is_flag=True, hidden=True, help="Guard its memory (the default).")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=1.0, show_default=True,
+              metavar="SECONDS", help="Let time pass after loading and unloading.")  # fmt: skip
 @click.option("--trace", is_flag=True, help="List its calls into the kernel.")
 @click.option("--stages", is_flag=True, help="List the kernel's own functions it passes.")
 @click.option("--memory", is_flag=True, help="Show where its sections are put, and what goes.")
@@ -122,7 +126,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     in_place: bool,
     compile_commands: str,
     fail_alloc: str | None,
+    fast: bool,
     guard: bool,
+    wait: float,
     trace: bool,
     stages: bool,
     memory: bool,
@@ -147,6 +153,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         sig_enforce=sig_enforce,
         lockdown=lockdown,
         keep=keep,
+        wait=wait,
         timeout=timeout,
     )
     request = TrialRequest(
@@ -155,7 +162,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         kernel=kernel,
         select=select,
         fetch=fetch,
-        watching=Watching(guard, trace, _number(fail_alloc), stages, memory),
+        watching=Watching(guard, trace, _number(fail_alloc), fast, stages, memory),
         fail_each=fail_alloc == "each",
         make=make,
         in_place=in_place,
