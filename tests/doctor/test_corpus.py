@@ -1,7 +1,7 @@
 """Every message about modules in the kernels here is explained, or listed as not about loading.
 
-The messages are taken from the kernels' images: strings that begin with printk's level byte and speak
-of modules, version magic, relocations, signatures, BTF or parameters.
+The messages are taken from the kernels' images: strings that begin with printk's level byte and
+speak of modules, version magic, relocations, signatures, BTF or parameters.
 """
 
 from __future__ import annotations
