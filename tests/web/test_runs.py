@@ -153,6 +153,9 @@ def test_runs_leave_nothing(running: RunningServer) -> None:
         assert running.run("life", **HELLO)[-1]["code"] == 0
     assert wait_until(lambda: len(running.folders()) <= 2)
     assert wait_until(lambda: len(running.children()) <= 2)
+    status = Path(f"/proc/{running.process.pid}/status").read_text(encoding="ascii")
+    (size,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")]
+    assert int(size) < 40_000  # kB
 
 
 @pytest.mark.full
@@ -211,7 +214,7 @@ def test_usage_counts_a_whole_session() -> None:
     ],
 )
 def test_a_run_that_passes_a_limit_is_stopped(
-    monkeypatch: pytest.MonkeyPatch, allowed: dict[str, Any], why: str
+    kernel: KernelFiles, monkeypatch: pytest.MonkeyPatch, allowed: dict[str, Any], why: str
 ) -> None:
     limited = replace(limits.USUAL, **allowed)
     monkeypatch.setattr(limits, "of", lambda _view: limited)
@@ -220,7 +223,7 @@ def test_a_run_that_passes_a_limit_is_stopped(
         folders = Folders()
         runs = Runs(folders)
         try:
-            request = {**HELLO, "interactive": True}
+            request = {**HELLO, "kernel": kernel.release, "interactive": True}
             return [json.loads(line) async for line in runs.events("life", request)]
         finally:
             await runs.close()
