@@ -178,8 +178,7 @@ def test_a_server_that_ends_takes_everything_along(
         server.process.send_signal(how)
         server.process.wait(20)
         assert wait_until(lambda: not any(map(is_alive, workers)))
-        assert wait_until(lambda: not list(tmp_path.glob("lkm-web-*/*")))
-        assert wait_until(lambda: not list(tmp_path.glob("lkm-web-??*[!n]-*")))
+        assert wait_until(lambda: not list(tmp_path.iterdir()))
 
 
 def test_limits_are_named() -> None:
