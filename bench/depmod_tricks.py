@@ -95,7 +95,6 @@ class Trick:
 
 PARTNER = ("from lkm.depmod.update import Update", "Update._partner = lambda *a, **k: None")
 LISTINGS = "from lkm.depmod.listings import Listings"
-COMMAND = "from lkm.cli.commands.kmod_tools import depmod"
 TRICKS = (
     Trick(
         "modules are fetched from the disk ahead",
@@ -113,7 +112,6 @@ TRICKS = (
     Trick("a partner writes half of the files, all read", anew, *PARTNER),
     Trick("a partner writes half of the files, one added", added, *PARTNER),
     Trick("hashes are computed side by side", anew, HASH, "t.in_hash_order = in_hash_order"),
-    Trick("no garbage collection", anew, COMMAND, "depmod.gc.disable = lambda: None"),
     Trick(
         "listings of directories are kept",
         same,

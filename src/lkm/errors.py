@@ -5,11 +5,11 @@
     LkmError                    anything below; .hint says what to do next
     ├── FormatError             bytes or text that are not what they claim to be
     ├── NotFoundError           a file, module, symbol or kernel that is not there
-    ├── ConfigError             a configuration that contradicts itself
     ├── UnsupportedError        a limit of lkm or of the chosen kernel, named
     ├── KernelError             a kernel refused an operation
     │   └── KernelDiedError     the kernel panicked, hung or went away
     ├── ToolError               a program or library that is missing or failed
+    │   └── BuildError          modules that cannot be built of their source
     └── UsageError              a call that cannot mean anything
 
 An operating-system error on a file the user named (no permission, no space) stays an
@@ -65,10 +65,6 @@ class FormatError(LkmError):
 
 class NotFoundError(LkmError):
     """A file, module, symbol or kernel that is not there."""
-
-
-class ConfigError(LkmError):
-    """A configuration that contradicts itself, or a line that cannot be understood."""
 
 
 class UnsupportedError(LkmError):
@@ -139,6 +135,30 @@ class ToolError(LkmError):
         self.command = tuple(command)
         self.returncode = returncode
         self.output = output
+
+
+class BuildError(ToolError):
+    """Modules that cannot be built of their source.
+
+    ``output`` is the compiler's own, ``decisive`` the line of it that says why; ``causes`` say in
+    a sentence each what is behind it, where that is known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        command: Sequence[str],
+        returncode: int,
+        output: str,
+        decisive: str = "",
+        causes: Sequence[str] = (),
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, returncode=returncode, output=output, hint=hint)
+        self.command = tuple(command)  # not in the message: the author did not type it
+        self.decisive = decisive
+        self.causes = tuple(causes)
 
 
 def missing_extra(module: str, extra: str) -> ToolError:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lkm.build import kbuild
-from lkm.errors import NotFoundError, ToolError, UnsupportedError, UsageError
+from lkm.build import kbuild, kept_builds
+from lkm.errors import BuildError, NotFoundError, ToolError, UnsupportedError, UsageError
 from lkm.module.image import ModuleImage
 from tests.support.kernels import KernelFiles, kernel_files
 
@@ -79,7 +79,11 @@ def test_one_file_and_only_what_changed(source: Path, kernel: KernelFiles) -> No
     (source.parent / "greeting.h").write_text('#define GREETING "good morning"\n')
     third = kbuild.build(source, kernel.headers)
     assert third.seconds > 0
-    assert b"good morning" in module.read_bytes()
+
+    (source.parent / "greeting.h").write_text('#define GREETING "hello"\n')
+    back = kbuild.build(source, kernel.headers)
+    assert (back.modules, back.seconds) == (first.modules, 0), "contents count, not times"
+    assert b"good morning" in third.modules[0].read_bytes()
 
 
 def test_errors_are_the_compilers_with_the_users_paths(source: Path, kernel: KernelFiles) -> None:
@@ -126,7 +130,7 @@ def test_folder_with_a_makefile(source: Path, kernel: KernelFiles) -> None:
     assert kbuild.build(folder, kernel.headers).seconds == 0
 
     os.unlink(folder / "greeter2.c")
-    with pytest.raises(ToolError, match="does not compile"):
+    with pytest.raises(BuildError, match="there is no greeter2"):
         kbuild.build(folder, kernel.headers)
 
 
@@ -173,7 +177,7 @@ def test_damaged_stamp_means_building_anew(
 def test_builds_kept_are_bounded(
     source: Path, kernel: KernelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kbuild, "_KEEP", 2)
+    monkeypatch.setattr(kept_builds, "_KEEP", 2)
     cache = tmp_path / "cache/lkm/build"
     for age, name in ((7200, "older"), (5400, "old"), (60, "new")):
         (cache / name).mkdir(parents=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from lkm.cli.main import run
 from tests.support.modules import built
+from tests.support.terminal import in_terminal
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -26,7 +29,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     actions += ["--read", "num", "--write", "/dev/hello=two", "--read", "/dev/hello"]
     status, out, err = lkm(capsys, "try", EXAMPLES / "hello", "who=me and you", *actions)
     assert (status, err) == (0, "")
-    rows = [line.split(maxsplit=1) for line in out.splitlines()]
+    rows = [line.split(maxsplit=1) for line in out.splitlines() if line]
     acted = [f"{row[0]} {row[1]}" for row in rows if row[0] in ("write", "read", "set")]
     assert acted == [
         "write /dev/hello = 'one'",
@@ -37,7 +40,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
         "read /dev/hello: two",
     ]
     assert "hello: hello, me and you (num=3, 4 primes)" in out
-    assert out.splitlines()[-1].endswith("no problem found")
+    assert out.splitlines()[0] == "good: hello loads and unloads: no problem found"
 
 
 def test_json_has_the_events_of_the_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,13 +73,16 @@ def test_guard(capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 1
     assert "double-free  free at offset 0 of an object of 100 bytes" in out
     assert "double_free.c:" in out
+    assert out.startswith("problem: double_free frees the same memory twice\n")
 
 
 def test_refusal(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = lkm(capsys, "try", built("hello"), "--sig-enforce")
     assert status == 1
     assert "refused  loading hello.ko: EKEYREJECTED (Key was rejected by service)" in out
-    assert "because  the module is not signed" in out
+    first, cause, *_ = out.splitlines()
+    assert first.startswith("refused: the kernel refuses loading hello.ko: EKEYREJECTED")
+    assert cause.strip().startswith("because  the module is not signed")
 
 
 def test_compile_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -85,7 +91,8 @@ def test_compile_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     status, _, err = lkm(capsys, "try", source)
     assert status == 1
     assert f"{source}:1:9: error:" in err
-    assert f"lkm: {source} does not compile: make " in err
+    assert f"lkm: {source} does not compile for kernel " in err
+    assert "make " not in err
 
 
 @pytest.mark.parametrize(
@@ -118,3 +125,22 @@ def test_without_the_emulator_it_says_which_extra() -> None:
     done = subprocess.run([*command, "--kernel", "vm"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "hello: loaded" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("columns", "plain"), [(60, {}), (80, {"NO_COLOR": "1"}), (200, {"TERM": "dumb"})]
+)
+def test_lines_fit_the_terminal(columns: int, plain: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "lkm", "try", str(built("leak"))]
+    environment = {"TERM": "xterm", **os.environ, **plain}
+    if not plain:
+        environment.pop("NO_COLOR", None)
+        environment["TERM"] = "xterm"
+    out = in_terminal(command, columns, environment)
+    assert ("\x1b[1" in out) == (not plain)
+    assert "\x1b" not in out or plain != {"TERM": "dumb"}
+    seen = re.sub(r"\x1b\[[0-9;]*[mK]", "", out)
+    lines = [line.rpartition("\r")[2] for line in seen.replace("\r\n", "\n").split("\n")]
+    assert max(map(len, lines)) <= columns
+    assert lines[0] == "problem: leak leaks memory"
+    assert any("leak.c:" in line for line in lines)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import random
+import shutil
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -32,12 +34,16 @@ def test_a_module_loads_on_its_own_kernel_and_must_be_rebuilt_for_others() -> No
     assert all(cell.reason and cell.errno for cell in by_release.values())
 
 
-def test_modules_asked_about_together_may_need_each_other() -> None:
+def test_modules_asked_about_together_or_beside_each_other_count(tmp_path: Path) -> None:
     known = operation.kernels_named([RELEASE])
-    alone = operation.matrix(files("importer"), known)
+    importer, exporter = files("importer", "exporter")
+    away = str(shutil.copy(importer, tmp_path))
+    alone = operation.matrix([away], known)
     assert alone.rows[0].cells[0].finding == "unknown-symbol"
-    together = operation.matrix(files("importer", "exporter"), known)
+    together = operation.matrix([away, exporter], known)
     assert [row.cells[0].distance for row in together.rows] == [Distance.LOADS] * 2
+    shutil.copy(exporter, tmp_path)
+    assert operation.matrix([away], known).rows[0].cells[0].distance is Distance.LOADS
 
 
 def test_what_is_not_a_module_loads_nowhere(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -12,6 +12,7 @@ from lkm.errors import ToolError, UnsupportedError, UsageError
 from lkm.operations.trust import mok
 from lkm.signing import certificate, efi, keys
 from lkm.signing.keys import KeyFiles
+from tests.support.efi import encode_lists
 
 EFIVARS = "sys/firmware/efi/efivars"
 
@@ -65,7 +66,7 @@ def test_what_is_enrolled_is_not_asked_for_again(root: Path, key: KeyFiles) -> N
 def test_deleting_takes_an_enrolled_key(root: Path, key: KeyFiles) -> None:
     assert mok.delete(key.der, "secret", root=str(root)).already == "it is not enrolled"
     encoded = certificate.load(key.der).encoded
-    lists = efi.encode_lists([efi.EfiSignature(efi.X509, efi.SHIM, encoded)])
+    lists = encode_lists([efi.EfiSignature(efi.X509, efi.SHIM, encoded)])
     variable(root, "MokListRT").write_bytes(b"\6\0\0\0" + lists)
     variable(root, "MokList").write_bytes(b"\6\0\0\0" + lists)
     request = mok.delete(key.der, "secret", root=str(root))

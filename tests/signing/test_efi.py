@@ -10,6 +10,7 @@ import pytest
 
 from lkm.errors import FormatError
 from lkm.signing import efi
+from tests.support.efi import encode_lists
 from tests.support.signing import Workshop
 
 
@@ -23,7 +24,7 @@ def test_lists_are_read_back(shop: Workshop) -> None:
         entry(bytes(32), efi.SHA256),
         entry(shop.stranger.der.read_bytes()),
     )
-    assert efi.parse_lists(efi.encode_lists(entries)) == entries
+    assert efi.parse_lists(encode_lists(entries)) == entries
     assert efi.parse_lists(b"") == ()
 
 
@@ -55,7 +56,7 @@ def test_sizes_that_do_not_fit_are_refused(size: int, header: int, signature: in
 
 def test_any_damage_is_read_or_refused(shop: Workshop) -> None:
     generator = random.Random(6)
-    good = efi.encode_lists([entry(shop.mok.der.read_bytes()), entry(bytes(32), efi.SHA256)])
+    good = encode_lists([entry(shop.mok.der.read_bytes()), entry(bytes(32), efi.SHA256)])
     for _ in range(2000):
         damaged = bytearray(good)
         damaged[generator.randrange(28)] = generator.randrange(256)

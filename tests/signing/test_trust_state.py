@@ -12,6 +12,7 @@ from lkm.errors import FormatError
 from lkm.signing import certificate, efi, trust_state
 from lkm.signing.trust_state import TrustState
 from lkm.signing.verify import Enforcement
+from tests.support.efi import encode_lists
 from tests.support.signing import Workshop
 
 EFI = "sys/firmware/efi"
@@ -33,7 +34,7 @@ def put_variable(root: Path, name: str, vendor: uuid.UUID, value: bytes) -> None
 
 
 def listed(*encoded: bytes) -> bytes:
-    return efi.encode_lists(efi.EfiSignature(efi.X509, efi.SHIM, one) for one in encoded)
+    return encode_lists(efi.EfiSignature(efi.X509, efi.SHIM, one) for one in encoded)
 
 
 def test_a_machine_without_efi(tmp_path: Path) -> None:

@@ -169,10 +169,10 @@ class Pair:
         for world in (self.theirs, self.ours):
             change(world)  # type: ignore[operator]
 
-    def run(self, *words: str) -> tuple[Outcome, Outcome]:
+    def run(self, *words: str, timeout: float = 120) -> tuple[Outcome, Outcome]:
         """Run a command in both; return what the real one did, then ours."""
-        theirs = run(["bash", str(real_dkms())], self.theirs, words)
-        ours = run([sys.executable, "-m", "lkm", "dkms"], self.ours, words)
+        theirs = run(["bash", str(real_dkms())], self.theirs, words, timeout)
+        ours = run([sys.executable, "-m", "lkm", "dkms"], self.ours, words, timeout)
         return theirs, ours
 
     def agree(self, *words: str) -> Outcome:
@@ -184,7 +184,7 @@ class Pair:
         return ours
 
 
-def run(program: list[str], world: World, words: tuple[str, ...]) -> Outcome:
+def run(program: list[str], world: World, words: tuple[str, ...], timeout: float = 120) -> Outcome:
     """Run one command in a world."""
     trees = ["--dkmstree", str(world.dkms_tree), "--sourcetree", str(world.source_tree)]
     trees += ["--installtree", str(world.install_tree)]
@@ -196,7 +196,7 @@ def run(program: list[str], world: World, words: tuple[str, ...]) -> Outcome:
         env=env,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=120,
+        timeout=timeout,
         check=False,
     )
     said = world.neutral(done.stdout.decode())

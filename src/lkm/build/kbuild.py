@@ -1,281 +1,307 @@
-"""Build a module out of tree, with a kernel's own kbuild, without writing beside its source.
+"""Build modules out of tree, with a kernel's own kbuild, without writing beside their source.
 
-Source: ``Documentation/kbuild/modules.rst``. The source is copied into a folder of lkm's cache
-and built there; what did not change since is not built again.
+Source: ``Documentation/kbuild/modules.rst``. The source and what surrounds it are copied into a
+folder of lkm's cache and built there as their author builds them; what did not change since is
+not built again.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
-import json
 import os
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lkm import files
-from lkm.build import toolchain
-from lkm.errors import FormatError, NotFoundError, ToolError, UnsupportedError, UsageError
+from lkm.build import (
+    attempts,
+    compile_commands,
+    kept_builds,
+    makefile,
+    source_tree,
+    toolchain,
+)
+from lkm.build.kept_builds import BuildFolder
+from lkm.build.source_tree import SourceTree
+from lkm.build.ways import BuildTarget
+from lkm.errors import NotFoundError, ToolError, UnsupportedError, UsageError
 
-_KEEP = 32
-_IN_USE = 3600.0  # seconds since a build was last asked for
-_PRODUCTS = ("*.o", "*.ko", "*.mod", "*.mod.c", ".*.cmd", ".git", "modules.order", "Module.symvers")
-_STAMP = ".lkm-inputs"
-_HEADERS_OF = "source"  # a link in the build folder to where a single .c file's own headers are
 # make's spelling of a path: none of these survives its word splitting and expansion.
 _UNSAFE = re.compile(r"[\s:#$%'\"\\;]")
+_VARIABLE = re.compile(r"[A-Za-z_][\w-]*=.*", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How to build: variables for make (``NAME=VALUE``), and whether in the source's own folder."""
+
+    variables: tuple[str, ...] = ()
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
     """The result of a build: the modules, the compiler's output (warnings), the time it took.
 
-    ``seconds`` is 0 when nothing had changed since the build before and none was needed.
+    ``modules`` are in the order in which they can be loaded. ``seconds`` is 0 when nothing had
+    changed since a build before and none was needed. ``way`` says by what it was built (kbuild,
+    its Makefile, its dkms.conf); ``compile_commands`` is the file that editors read.
     """
 
     modules: tuple[Path, ...]
     output: str
     seconds: float
+    way: str
+    compile_commands: Path | None = None
 
 
 def has_makefile(folder: str | os.PathLike[str]) -> bool:
-    """Return whether a folder has what kbuild reads: a Kbuild or a Makefile."""
-    return any(Path(folder, name).is_file() for name in ("Kbuild", "Makefile"))
+    """Return whether a folder has what kbuild or make reads."""
+    return makefile.find(Path(folder)) is not None
 
 
-def build(source: str | os.PathLike[str], headers: str | os.PathLike[str]) -> Build:
-    """Build the modules of a .c file, or of a folder with a Kbuild or Makefile.
+def is_source(folder: str | os.PathLike[str]) -> bool:
+    """Return whether there is something in a folder, or below it, that modules are built of."""
+    place = Path(folder)
+    named = ("dkms.conf", "configure", "configure.ac", "autogen.sh")
+    return (
+        has_makefile(place)
+        or any((place / name).is_file() for name in named)
+        or any(place.glob("*.c"))
+        or next(makefile.below(place), None) is not None
+    )
 
-    ``headers`` is the kernel's build directory (``lib/modules/RELEASE/build``). Raises ToolError
-    with the compiler's own words in ``output``, its paths being those of ``source``.
+
+def build(
+    source: str | os.PathLike[str],
+    headers: str | os.PathLike[str],
+    options: BuildOptions = BuildOptions(),
+) -> Build:
+    """Build the modules of a .c file, or of a folder.
+
+    ``headers`` is the kernel's build directory (``lib/modules/RELEASE/build``). Raises BuildError
+    with the compiler's own words in ``output``, its paths being those of ``source``; ToolError
+    when a program is missing; UnsupportedError when the source says that it is not for the kernel.
     """
     given = Path(source).absolute()
-    _check_source(given)
-    folder = _build_folder(given, Path(headers))
-    with _locked(folder):
-        inputs = _inputs(given, folder)
-        kept = _kept(folder, inputs)
-        if kept is not None:
-            return kept
+    _check(given, options)
+    target = _target(Path(headers))
+    if options.in_place:
+        return _build_in_place(given, target, options)
+    tree = SourceTree(given, given.parent, (given,)) if given.is_file() else _tree(given)
+    place = _place(tree, target, options)
+    with kept_builds.locked(place):
+        found = _inputs(tree, place)
+        known = kept_builds.kept(place, _key(place, tree, found, target))
+        if known is not None:
+            return Build(
+                known.modules, known.output, 0.0, known.way, known.folder / "compile_commands.json"
+            )
         started = time.monotonic()
-        _copy(given, folder)
-        output = _make(folder, given, Path(headers))
-        done = Build(_modules(folder, given), output, time.monotonic() - started)
-        _remember(folder, _inputs(given, folder), done)
-        return done
+        _copy(tree, place, target)
+        return _build_copy(tree, place, target, options, started)
 
 
-def _check_source(source: Path) -> None:
+def _check(source: Path, options: BuildOptions) -> None:
+    for variable in options.variables:
+        if not _VARIABLE.fullmatch(variable):
+            raise UsageError(f"{variable!r} is no variable for make", hint="such as CONFIG_FOO=m")
     if not source.exists():
         raise NotFoundError(f"{source}: no such file or folder")
     if source.is_dir():
-        if not has_makefile(source):
+        if not is_source(source):
             raise NotFoundError(
-                f"{source} has neither a Kbuild nor a Makefile",
+                f"{source} has neither a Kbuild nor a Makefile, nor a .c file",
                 hint=f"echo 'obj-m := NAME.o' > {source}/Kbuild",
             )
-    elif source.suffix != ".c" or not re.fullmatch(r"[A-Za-z0-9_-]+", source.stem):
+        return
+    if options.in_place:
+        raise UsageError(
+            f"{source} is one file, which is built without writing beside it",
+            hint=f"to build where the source is, give its folder: {source.parent}",
+        )
+    if source.suffix != ".c" or not re.fullmatch(r"[A-Za-z0-9_-]+", source.stem):
         raise UsageError(f"{source.name} is no C file whose name a module can have")
 
 
-def _build_folder(source: Path, headers: Path) -> Path:
-    cache = files.cache_directory("build")
-    if _UNSAFE.search(os.fspath(cache)):
+def _target(headers: Path) -> BuildTarget:
+    tools = toolchain.choose(headers)
+    if tools.missing:
+        raise ToolError(
+            f"{tools.missing}, which this kernel was built with, is not installed",
+            hint="apt install clang lld llvm",
+        )
+    beside = headers.parent / "source"
+    return BuildTarget(headers, beside if beside.is_dir() else headers, release_of(headers), tools)
+
+
+def release_of(headers: Path) -> str:
+    """Return the release that modules built with these headers are for.
+
+    Source: ``include/generated/utsrelease.h``, which ``include/linux/vermagic.h`` takes it from
+    (a distribution's kernel.release may differ). Raises NotFoundError where there is none.
+    """
+    try:
+        text = (headers / "include/generated/utsrelease.h").read_text()
+        return str(re.findall(r'#define\s+UTS_RELEASE\s+"([^"\n]+)"', text)[0])
+    except (OSError, IndexError) as error:
+        raise NotFoundError(
+            f"{headers} is no folder that modules can be built with: it has no "
+            "include/generated/utsrelease.h",
+            hint="in a kernel's own source: make modules_prepare",
+        ) from error
+
+
+def _tree(given: Path) -> SourceTree:
+    tree = source_tree.enclosing(given)
+    if _UNSAFE.search(tree.place):
+        return SourceTree(given, given, (given,))
+    return tree
+
+
+def _place(tree: SourceTree, target: BuildTarget, options: BuildOptions) -> BuildFolder:
+    facts = (tree.given.resolve(), tree.root.resolve(), target.headers.resolve())
+    place = kept_builds.build_folder("\0".join([*map(os.fspath, facts), *options.variables]))
+    if _UNSAFE.search(os.fspath(place.folder)):
         raise UnsupportedError(
-            f"kbuild cannot work in {cache}, for the characters in its name",
+            f"kbuild cannot work in {place.folder.parent}, for the characters in its name",
             hint="set XDG_CACHE_HOME to a plainer path",
         )
-    key = hashlib.sha256(f"{source.resolve()}\0{headers.resolve()}".encode()).hexdigest()[:24]
-    folder = cache / key
-    if not folder.exists():
-        _forget_oldest(cache)
-    folder.mkdir(exist_ok=True)
-    os.utime(folder)
-    return folder
+    return place
 
 
-def _forget_oldest(cache: Path) -> None:
-    """Remove the builds longest not asked for, but none that may still be in somebody's hands."""
-    used = {}
-    for path in cache.iterdir():
-        with contextlib.suppress(FileNotFoundError):  # another process is at it, too
-            if path.is_dir():
-                used[path] = path.stat().st_mtime
-    for old in sorted(used, key=used.__getitem__)[: -(_KEEP - 1)]:
-        if used[old] < time.time() - _IN_USE:
-            shutil.rmtree(old, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with open(folder.parent / f".{folder.name}.lock", "wb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _inputs(source: Path, folder: Path) -> dict[str, list[int]]:
-    """Return what the build depends on, each file with its time and size."""
-    if source.is_dir():
-        found = [Path(top, name) for top, _, names in os.walk(source) for name in names]
-        found = [path for path in found if ".git" not in path.parts]
+def _inputs(tree: SourceTree, place: BuildFolder) -> dict[str, os.stat_result]:
+    if tree.given.is_dir():
+        inputs = source_tree.files(tree)
+        links = [place.tree / os.path.relpath(path, tree.root) for path in tree.links]
     else:
-        found = [source, *_included(folder / _HEADERS_OF, folder)]
-    inputs = {}
-    for path in found:
+        inputs = {tree.given.name: tree.given.stat()}
+        links = [place.tree / attempts.HEADERS_OF]
+    for path in _included(place.tree, links):
         with contextlib.suppress(FileNotFoundError):
-            status = path.stat()
-            inputs[os.fspath(path)] = [status.st_mtime_ns, status.st_size]
+            inputs[os.path.relpath(path, tree.root)] = path.stat()
     return inputs
 
 
-def _included(link: Path, folder: Path) -> list[Path]:
-    """Return the headers of the source's own folder that the last build read."""
-    read: set[str] = set()
-    for command in folder.glob(".*.o.cmd"):
-        read.update(re.findall(re.escape(os.fspath(link)) + r"/[^\s\\)]+", command.read_text()))
-    return [Path(path) for path in sorted(read)]
+def _included(folder: Path, links: Sequence[Path]) -> list[Path]:
+    """Return the files behind links that the last build read."""
+    if not links:
+        return []
+    read: set[Path] = set()
+    for command in folder.rglob(".*.o.cmd"):
+        for word in re.findall(r"/[^\s\\)]+", command.read_text(errors="replace")):
+            path = Path(os.path.normpath(word))
+            for link in links:
+                if path == link or link in path.parents:
+                    target = Path(os.readlink(link))
+                    read.add(target if path == link else target / path.relative_to(link))
+    return sorted(path for path in read if path.is_file())
 
 
-def _kept(folder: Path, inputs: dict[str, list[int]]) -> Build | None:
-    try:
-        kept = json.loads((folder / _STAMP).read_text())
-        modules = tuple(Path(path) for path in kept["modules"])
-        if kept["inputs"] != inputs or not all(path.is_file() for path in modules):
-            return None
-        return Build(modules, str(kept["output"]), 0.0)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _key(
+    place: BuildFolder, tree: SourceTree, found: Mapping[str, os.stat_result], target: BuildTarget
+) -> str:
+    inputs = kept_builds.contents(place, tree.root, found)
+    for name in ("include/generated/autoconf.h", "Module.symvers"):
+        with contextlib.suppress(OSError):
+            status = (target.headers / name).stat()
+            inputs[f"{target.headers}/{name}"] = f"{status.st_mtime_ns} {status.st_size}"
+    inputs["tools"] = " ".join((*target.tools.variables, os.environ.get("KCFLAGS", "")))
+    return kept_builds.result_key(inputs)
 
 
-def _remember(folder: Path, inputs: dict[str, list[int]], done: Build) -> None:
-    kept = {"inputs": inputs, "modules": [str(path) for path in done.modules]}
-    files.write_atomic(folder / _STAMP, json.dumps({**kept, "output": done.output}).encode())
-
-
-def _copy(source: Path, folder: Path) -> None:
-    (folder / _STAMP).unlink(missing_ok=True)
-    if source.is_dir():
-        _empty_if_stale(source, folder)
-        # Times are kept, so that kbuild compiles only what changed.
-        shutil.copytree(
-            source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_PRODUCTS)
+def _copy(tree: SourceTree, place: BuildFolder, target: BuildTarget) -> None:
+    copied = place.tree
+    if tree.given.is_file():
+        copied.mkdir(exist_ok=True)
+        shutil.copy2(tree.given, copied / tree.given.name)
+        link = copied / attempts.HEADERS_OF
+        if not link.is_symlink():
+            link.symlink_to(tree.given.parent)
+        (copied / "Kbuild").write_text(
+            f"obj-m := {tree.given.stem}.o\nccflags-y += -I$(src)/{attempts.HEADERS_OF}\n"
         )
         return
-    shutil.copy2(source, folder / source.name)
-    link = folder / _HEADERS_OF
-    if not link.is_symlink():
-        link.symlink_to(source.parent)
-    (folder / "Kbuild").write_text(
-        f"obj-m := {source.stem}.o\nccflags-y += -I$(src)/{_HEADERS_OF}\n"
-    )
+    # Begin anew when a file is gone, lest kbuild still find its copy or its object; and where
+    # more than kbuild works on the copy, whose doings nobody can take back.
+    found = source_tree.files(tree)
+    inside = copied / tree.place
+    whole = any((inside / name).exists() for name in ("dkms.conf", "configure", "autogen.sh"))
+    before = set(_copied_before(place))
+    if whole or not before <= found.keys():
+        shutil.rmtree(copied, ignore_errors=True)
+        before = set()
+    changed = [
+        name for name, status in found.items()
+        if name not in before or _differs(status, copied / name)
+    ]  # fmt: skip
+    build, source = os.fspath(target.headers), os.fspath(target.source)
+    source_tree.copy(tree, changed, copied, build, source)
+    made = copied / tree.place / "Kbuild"
+    if made.exists() and os.path.relpath(made, copied) not in found:
+        made.unlink()  # of a folder that had nothing of its kind: made anew
+    (place.folder / "copied").write_text("\0".join(found), errors="surrogateescape")
 
 
-def _empty_if_stale(source: Path, folder: Path) -> None:
-    """Begin anew when a source file is gone, lest kbuild still find its copy or its object."""
-    for path in folder.rglob("*"):
-        copied = path.suffix in (".c", ".h", ".S") or path.name in ("Kbuild", "Makefile")
-        made = path.name.endswith(".mod.c")
-        if copied and not made and not (source / path.relative_to(folder)).exists():
-            shutil.rmtree(folder)
-            folder.mkdir()
-            return
+def _copied_before(place: BuildFolder) -> list[str]:
+    try:
+        text = (place.folder / "copied").read_text(errors="surrogateescape")
+    except OSError:
+        return []
+    return text.split("\0") if text else []
 
 
-def _make(folder: Path, source: Path, headers: Path) -> str:
-    command = ["make", "-s", "-C", os.fspath(headers), f"M={folder}", f"-j{os.cpu_count() or 1}"]
-    own = os.fspath(source if source.is_dir() else source.parent)
-    if not _UNSAFE.search(own):
+def _differs(status: os.stat_result, copied: Path) -> bool:
+    try:
+        return copied.lstat().st_mtime_ns != status.st_mtime_ns
+    except FileNotFoundError:
+        return True
+
+
+def _build_copy(
+    tree: SourceTree,
+    place: BuildFolder,
+    target: BuildTarget,
+    options: BuildOptions,
+    started: float,
+) -> Build:
+    own = tree.root if tree.given.is_dir() else tree.given.parent
+    folder = place.tree / tree.place if tree.given.is_dir() else place.tree
+    places = attempts.places_of(place, own, tree.given)
+    variables = options.variables
+    if not _UNSAFE.search(os.fspath(own)):
         # Debug data, and __FILE__ in warnings, name the user's files.
         flags = [os.environ.get("KCFLAGS", "")]
-        flags += [f"-ffile-prefix-map={place}={own}" for place in _places(folder)]
-        command.append(f"KCFLAGS={' '.join(flags).strip()}")
-    tools = toolchain.choose(headers)
-    command += tools.variables
-    # Not those of a make that lkm itself is run by.
-    environment = {k: v for k, v in os.environ.items() if k not in _MAKE_VARIABLES}
-    try:
-        result = subprocess.run(
-            [*command, "modules"],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise ToolError(
-            "make is not installed", command=command, hint="apt install make gcc"
-        ) from None
-    output = _as_of_source(result.stdout.decode("utf-8", "replace"), source, folder)
-    if result.returncode:
-        raise ToolError(
-            f"{source} does not compile",
-            command=[*command, "modules"],
-            returncode=result.returncode,
-            output=output,
-            hint=_hint(output),
-        )
-    return f"{tools.note}\n{output}" if tools.note else output
-
-
-# Said even where none is used.
-_OTHER_PAHOLE = re.compile(r"warning: pahole version differs .*\n(?:  .*: +\d+\n){2}")
-_MAKE_VARIABLES = frozenset({"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "KERNELRELEASE"})
-
-
-def _places(folder: Path) -> list[str]:
-    """The names of ``folder``: newer kbuilds call it by where it is behind all links."""
-    return list(dict.fromkeys((os.fspath(folder), os.fspath(folder.resolve()))))
-
-
-def _as_of_source(output: str, source: Path, folder: Path) -> str:
-    """Name the user's files instead of their copies; leave out what is not of the source."""
-    own = source if source.is_dir() else source.parent
-    for place in _places(folder):
-        for copied in (f"{place}/{_HEADERS_OF}/", f"{place}/"):
-            output = output.replace(copied, f"{own}/")
-
-    def absolute(match: re.Match[str]) -> str:
-        name = match[0].removeprefix(f"{_HEADERS_OF}/")
-        return f"{own}/{name}" if (folder / match[0]).is_file() else match[0]
-
-    # Newer kbuilds call the compiler inside the folder.
-    output = re.sub(
-        r"(?:^|(?<= from ))\w[\w./+-]*(?=:\d+[:,])", absolute, output, flags=re.MULTILINE
+        flags += [f"-ffile-prefix-map={copied}={original}" for copied, original in places]
+        variables = (f"KCFLAGS={' '.join(flags).strip()}", *variables)
+    done = attempts.build_by_ways(
+        attempts.BuildAttempts(tree.given, folder, place, places, target, variables)
     )
-    output = _OTHER_PAHOLE.sub("", output)
-    lines = output.splitlines(keepends=True)
-    said = [line for line in lines if not line.startswith("Skipping BTF generation")]
-    # make repeats at each level that a compiler failed; where none did, its words are all.
-    compilers = [line for line in said if not re.match(r"make(\[\d+\])?: ", line)]
-    return "".join(compilers or said)
+    names = {os.path.relpath(path.resolve(), place.tree.resolve()): path for path in done.modules}
+    commands = compile_commands.of_build(place.tree, places, target.headers)
+    key = _key(place, tree, _inputs(tree, place), target)
+    known = kept_builds.keep(place, key, names, (done.output, done.way), commands)
+    seconds = time.monotonic() - started
+    return Build(
+        known.modules, known.output, seconds, known.way, known.folder / "compile_commands.json"
+    )
 
 
-def _hint(output: str) -> str:
-    if re.search(r"gcc(-\d+)?: (command )?not found|No such file.*gcc", output):
-        return "the kernel's compiler is missing: apt install gcc"
-    return ""
-
-
-def _modules(folder: Path, source: Path) -> tuple[Path, ...]:
-    """Return what was built, in the order kbuild lists it (``modules.order``)."""
-    order = folder / "modules.order"
-    names = order.read_text().split() if order.exists() else []
-    modules = []
-    for name in names:
-        path = Path(name).with_suffix(".ko")
-        path = path if path.is_absolute() else folder / path
-        if not path.is_file():
-            raise FormatError("a module", "none", path=os.fspath(path))
-        modules.append(path)
-    if not modules:
-        raise UsageError(
-            f"{source} builds no module", hint="its Kbuild or Makefile needs a line obj-m := NAME.o"
+def _build_in_place(given: Path, target: BuildTarget, options: BuildOptions) -> Build:
+    if _UNSAFE.search(os.fspath(given)):
+        raise UnsupportedError(
+            f"kbuild cannot work in {given}, for the characters in its name",
+            hint="leave out --in-place: it is built in a copy",
         )
-    return tuple(modules)
+    started = time.monotonic()
+    place = kept_builds.build_folder(f"{given.resolve()}\0{target.headers.resolve()}\0in place")
+    own = os.fspath(given)
+    with kept_builds.locked(place):
+        ways = attempts.BuildAttempts(given, given, place, [(own, own)], target, options.variables)
+        done = attempts.build_by_ways(ways)
+        commands = place.folder / "compile_commands.json"
+        commands.write_bytes(compile_commands.of_build(given, [], target.headers))
+    return Build(done.modules, done.output, time.monotonic() - started, done.way, commands)

@@ -61,6 +61,7 @@ TOOL = Tool(
         Option("", "root", "DIR", "Use an image of a machine", own=True),
         Option("", "watch", help="status: show it anew when it changes", own=True),
         Option("", "kernels", "RELEASES", "test: these kernels, or all", own=True),
+        Option("", "fetch", help="test: fetch the kernels and headers that are missing", own=True),
         Option("", "try", help="test: load what was built into the emulated kernel", own=True),
         Option("", "junit", "FILE", "test: write a JUnit report", own=True),
         Option("", "markdown", "FILE", "test: write a Markdown table", own=True),
@@ -106,6 +107,7 @@ _SWITCHES = {
     "--json": "json",
     "--watch": "watch",
     "--try": "try",
+    "--fetch": "fetch",
 }
 _DEPRECATED = ("--no-initrd", "--no-clean-kernel", "--no-prepare-kernel")
 

@@ -105,8 +105,9 @@ def _repair(line: CommandLine, console: Console) -> int:
 def _hooks(line: CommandLine, console: Console) -> int:
     from lkm.operations.dkms import hooks
 
-    if not line.words or line.words[0] not in ("install", "remove") or not line.settings.root:
-        roots = "" if line.settings.root else " and a root: --root DIR (--root / for this machine)"
+    named = bool(line.values.get("root"))  # "/" leaves no prefix in the settings
+    if not line.words or line.words[0] not in ("install", "remove") or not named:
+        roots = "" if named else " and a root: --root DIR (--root / for this machine)"
         raise UsageError(
             f"hooks needs install or remove{roots}",
             hint=f"lkm dkms hooks install --root / [{'|'.join(hooks.FAMILIES)}…]",
@@ -175,7 +176,7 @@ def _test(line: CommandLine, console: Console) -> int:
         raise UsageError(
             "test needs the folder of a package", hint="lkm dkms test FOLDER --kernels all --try"
         )
-    kernels = kernels_named(line.values.get("kernels", ()))
+    kernels = kernels_named(line.values.get("kernels", ()), fetch="fetch" in line.switches)
     proofs: list[Proof] = []
     as_json = "json" in line.switches
     for folder in line.words:

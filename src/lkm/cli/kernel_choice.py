@@ -26,7 +26,7 @@ def kernel_option(default: str = "live") -> Callable[[Any], Any]:
         metavar="KERNEL",
         default=default,
         show_default=True,
-        help="live, vm[:RELEASE] or emulated[:RELEASE].",
+        help="live, vm[:RELEASE|PATH] or emulated[:RELEASE|PATH].",
     )
 
 

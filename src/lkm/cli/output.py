@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -53,7 +54,7 @@ class ProgressLine:
     """
 
     def __init__(self, unit: str = "MB", scale: int = 1_000_000) -> None:
-        self._shown = sys.stderr.isatty()
+        self._shown = sys.stderr.isatty() and os.environ.get("TERM") not in (None, "dumb")
         self._unit = unit
         self._scale = scale
         self._next = 0.0
@@ -65,7 +66,8 @@ class ProgressLine:
             return
         self._next = now + 0.1
         share = f"{done // self._scale}/{total // self._scale} {self._unit}" if total else ""
-        sys.stderr.write(f"\r\x1b[K{what} {share}")
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        sys.stderr.write(f"\r\x1b[K{f'{what} {share}'[: columns - 1]}")
         sys.stderr.flush()
 
     def clear(self) -> None:

@@ -15,7 +15,7 @@ OWN_PARSERS = KMOD_TOOLS | {"dkms"}
 """The commands that parse their options themselves, as the program of that name does."""
 
 _FOLDER = os.path.join(os.path.dirname(__file__), "commands")
-_GROUPS = ("", "kmod_tools", "trust")
+_GROUPS = ("", "boot_tools", "kmod_tools", "trust")
 """The folders that commands lie in, below ``commands``."""
 
 

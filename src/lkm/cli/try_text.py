@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
 import sys
+from dataclasses import dataclass
 
-import click
-
+from lkm.cli import terminal
 from lkm.cli.output import ProgressLine
 from lkm.cli.text import inert, printable
 from lkm.operations.trial import encoding, events
@@ -28,30 +30,123 @@ class JsonLines:
         sys.stdout.write(inert(encoding.encoded(document)) + "\n")
         sys.stdout.flush()
 
+    def interrupted(self) -> None:
+        """All that happened was printed when it did."""
+
     def close(self) -> None:
         """Nothing is kept open."""
 
 
 class TextPrinter:
-    """Prints each event as it comes, a line or a few."""
+    """Prints the verdict first, then what was told, in its order, when all of it is known.
 
-    def __init__(self) -> None:
+    ``verbose`` leaves nothing out: else lines that repeat are counted, and of the symbols that
+    a module uses only some are named.
+    """
+
+    def __init__(self, *, verbose: bool = False) -> None:
         self._progress = ProgressLine()
-        self._parameters = False
+        self._told: list[events.Event] = []
+        self._verbose = verbose
 
     def __call__(self, event: events.Event) -> None:
-        """Print an event."""
+        """Take an event; the last one prints them all."""
         if isinstance(event, events.Progress):
             self._progress(event.what, event.done, event.total)
             return
-        self._progress.clear()
-        for line in _lines(event):
-            click.echo(line)
-        sys.stdout.flush()
+        self._told.append(event)
+        if isinstance(event, events.Finished):
+            self._print(_headline(event))
+
+    def interrupted(self) -> None:
+        """Print what was told before the user ended it."""
+        if self._told and not isinstance(self._told[-1], events.Finished):
+            self._print([_row("ended", "by you, before it was finished")])
 
     def close(self) -> None:
         """Leave the line of progress empty."""
         self._progress.clear()
+
+    def _print(self, headline: list[str]) -> None:
+        self._progress.clear()
+        told = self._told if self._verbose else _without_traces(self._told)
+        details = [line for event in told for line in _details(event, self._verbose)]
+        if not self._verbose:
+            details = _folded(details)
+        for line in [*headline, "", *details]:
+            print(line)
+        sys.stdout.flush()
+
+
+def _details(event: events.Event | _Hidden, verbose: bool) -> list[str]:
+    if isinstance(event, _Hidden):
+        return [_row("", f"({event.lines} lines of registers and calls: --verbose)")]
+    if verbose and isinstance(event, events.Bound):
+        return [
+            _row("uses", f"{len(event.symbols)} of {event.provider}: {' '.join(event.symbols)}")
+        ]
+    if verbose and isinstance(event, events.Built):
+        return [*_lines(event), _row("", event.module)]
+    return _lines(event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hidden:
+    """Log lines that are only shown when asked for."""
+
+    lines: int
+
+
+def _without_traces(told: list[events.Event]) -> list[events.Event | _Hidden]:
+    """Return the events, with the registers and calls that a crash logs only counted."""
+    shown: list[events.Event | _Hidden] = []
+    for event in told:
+        if isinstance(event, events.Logged) and _TRACE.match(event.record.text):
+            last = shown[-1] if shown else None
+            if isinstance(last, _Hidden):
+                shown[-1] = _Hidden(last.lines + 1)
+            else:
+                shown.append(_Hidden(1))
+        else:
+            shown.append(event)
+    return shown
+
+
+def _folded(lines: list[str]) -> list[str]:
+    """Return the lines, each run of lines that only differ in their time as one and a number."""
+    folded: list[str] = []
+    before, count = "", 0
+    for line in [*lines, ""]:
+        alike = _TIME.sub("", line)
+        if alike == before and alike:
+            count += 1
+            continue
+        if count:
+            folded.append(_row("", f"(the same {count} more time{'s' if count > 1 else ''})"))
+        folded.append(line)
+        before, count = alike, 0
+    return folded[:-1]
+
+
+def _headline(finished: events.Finished) -> list[str]:
+    verdict = finished.verdict
+    if verdict is None:
+        return [_row("problem", problem) for problem in finished.problems] or [_row("good", "")]
+    kind = f"{verdict.kind}:"
+    first, *rest = terminal.wrapped(printable(verdict.headline), len(kind) + 1)
+    head = terminal.coloured(kind, _COLOURS[verdict.kind])
+    lines = [f"{head} {first}", *(f"  {line}" for line in rest)]
+    if verdict.cause:
+        lines.append(_row("because", verdict.cause))
+    if verdict.place is not None:
+        lines += _where("at", verdict.place)
+    lines += [
+        _row("do" if number == 0 else "", advice) for number, advice in enumerate(verdict.advice)
+    ]
+    if verdict.further:
+        lines.append(_row("and", f"{verdict.further} more problem{'s'[: verdict.further > 1]}"))
+        lines += [_row("problem", problem) for problem in finished.problems]
+    return lines
 
 
 @functools.singledispatch
@@ -98,7 +193,14 @@ def _(event: events.KernelChosen) -> list[str]:
 @_lines.register
 def _(event: events.Built) -> list[str]:
     took = _seconds(event.seconds) if event.seconds else "nothing had changed"
-    return [*map(printable, event.warnings.splitlines()), _row("built", f"{event.module} ({took})")]
+    name = os.path.basename(event.module)
+    warnings = map(printable, event.warnings.splitlines())
+    return [*warnings, _row("built", f"{name} by {event.way} ({took})")]
+
+
+@_lines.register
+def _(event: events.TurnBegun) -> list[str]:
+    return ["", _row("module", f"{event.module} ({event.number} of {event.total})")]
 
 
 @_lines.register
@@ -121,8 +223,7 @@ def _(event: events.Loaded) -> list[str]:
 @_lines.register
 def _(event: events.Refused) -> list[str]:
     why = f"killed by signal {event.signal}" if event.signal else event.error
-    causes = [_row("because", cause) for cause in event.causes]
-    return [_row("refused", f"{event.operation}: {why}"), *causes]
+    return [_row("refused", f"{event.operation}: {why}")]
 
 
 @_lines.register
@@ -248,10 +349,7 @@ def _(event: events.FailureTried) -> list[str]:
 
 @_lines.register
 def _(event: events.Finished) -> list[str]:
-    if not event.problems:
-        return [_row("done", f"in {_seconds(event.seconds)}, no problem found")]
-    found = [_row("problem", problem) for problem in event.problems]
-    return [*found, _row("done", f"in {_seconds(event.seconds)}")]
+    return [_row("done", f"in {_seconds(event.seconds)}")]
 
 
 def _allocation(event: events.Failed | events.Leaked) -> str:
@@ -264,8 +362,9 @@ def _where(label: str, place: Place) -> list[str]:
 
 
 def _source(place: Place) -> list[str]:
-    text = f": {place.text}" if place.text else ""
-    return [_row("", f"{place.line}{text}")] if place.line else []
+    line = f": {place.text}" if place.text else ""
+    where = terminal.shortened(place.line, _LABEL + 2)
+    return [_row("", f"{where}{line}")] if place.line else []
 
 
 def _entries(label: str, entries: tuple[ObservedEntry, ...]) -> list[str]:
@@ -276,14 +375,26 @@ def _registrations(label: str, found: tuple[Registration, ...]) -> list[str]:
     return [_row(label, f"{each.kind} {each.name}") for each in found]
 
 
-def _row(label: str, text: str) -> str:
-    """Return a line; its label is coloured where the output is a terminal (else echo strips it)."""
-    coloured = click.style(f"{label:>10}", fg=_COLOURS.get(label), bold=True)
-    return f"{coloured}  " + printable(text, "\t")
+def _row(label: str, content: str) -> str:
+    """Return a line; in a terminal its label is coloured and what is too long is wrapped."""
+    indent = " " * (_LABEL + 2)
+    lines = terminal.wrapped(printable(content, "\t"), _LABEL + 2)
+    head = terminal.coloured(f"{label:>{_LABEL}}", _COLOURS.get(label), bold=True)
+    return "\n".join([f"{head}  {lines[0]}", *(f"{indent}{line}" for line in lines[1:])])
 
 
+_LABEL = 10
+_TRACE = re.compile(
+    r"(?:R[A-Z0-9]{1,2}: |RIP: 0033:|RSP: |EFLAGS: |Code: |CS: |FS: |CR[0-9]: |DR[0-9]: |PKRU: |"
+    r"Call Trace:|Modules linked in: |CPU: \d|Hardware name: |Workqueue: |---\[ end trace|"
+    r" *</?[A-Z]+>|"
+    r" (?:\? )?[\w.]+\+0x[0-9a-f]+/0x)"
+)
+_TIME = re.compile(r"\[ *\d+\.\d+\] ")
 _BAD = ("refused", "crash", "died", "leak", "problem", "failed")
-_COLOURS = dict.fromkeys(_BAD, "red") | dict.fromkeys(("loaded", "unloaded", "done"), "green")
+_COLOURS = dict.fromkeys(_BAD, "red") | dict.fromkeys(
+    ("loaded", "unloaded", "done", "good"), "green"
+)
 
 
 def _seconds(seconds: float) -> str:

@@ -55,7 +55,7 @@ Block = Pairs | Table
 def show(title: str, subtitle: str, blocks: Sequence[Block]) -> None:
     """Print the blocks that have rows below a title: richly in a terminal, plainly elsewhere."""
     filled = [block for block in map(_without_empty, blocks) if block.rows]
-    title, subtitle = _one_line(title), _one_line(subtitle)
+    title, subtitle = one_line(title), one_line(subtitle)
     if sys.stdout.isatty():
         _show_richly(title, subtitle, filled)
     else:
@@ -93,7 +93,7 @@ def _plain_pairs(block: Pairs) -> list[str]:
 
 def _plain_table(block: Table) -> list[str]:
     rows = [tuple(name.lstrip(">").upper() for name in block.columns)]
-    rows += [tuple(_one_line(str(cell)) for cell in row) for row in block.rows]
+    rows += [tuple(one_line(str(cell)) for cell in row) for row in block.rows]
     widths = [max(len(row[n]) for row in rows) for n in range(len(block.columns))]
     right = [name.startswith(">") for name in block.columns]
     return [
@@ -106,7 +106,8 @@ def _plain_table(block: Table) -> list[str]:
     ]
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return ``text`` as one printable line."""
     return " ".join(printable(text, "\n").split())
 
 

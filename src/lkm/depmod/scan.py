@@ -49,7 +49,9 @@ _GAP = 4096  # between two sections: to read it costs less than to read twice
 _NAMES_GUESS = 1024  # the section names usually lie just before the section headers
 _LARGEST = 1 << 28  # bytes; the careful reader knows how large a module may be
 _ONE_BYTE = 256
-# A section header's first word is its type and where its name begins.
+# A section header in 64-bit words: the first is its type and where its name begins, another its
+# link and info; sh_info of a symbol table is the number of local symbols.
+_WORDS, _OFFSET, _SIZE, _INFO = 8, 3, 4, 5
 _PROGBITS, _SYMTAB, _STRTAB = 1 << 32, 2 << 32, 3 << 32
 VERSION_RECORD = 64
 iterate_versions = Struct("8x56s").iter_unpack  # struct modversion_info: a CRC, a padded name
@@ -153,13 +155,13 @@ def _usual_facts(read: Read, keep: Keep, file: Any, size: int) -> Facts:
     # One function, and plain loops over numbers: it runs for every module of a tree.
     sections = words, kinds, names = _sections(read, file, size)
     find, index = names.rfind, kinds.index  # from the back, which is quicker
-    header = 8 * index(_PROGBITS | find(b"\0.modinfo\0") + 1)
-    begin, length = words[header + 3], words[header + 4]
+    header = _WORDS * index(_PROGBITS | find(b"\0.modinfo\0") + 1)
+    begin, length = words[header + _OFFSET], words[header + _SIZE]
     end = begin + length
     place = find(b"\0__versions\0") + 1
     if place:
-        header = 8 * index(_PROGBITS | place)
-        first, records = words[header + 3], words[header + 4]
+        header = _WORDS * index(_PROGBITS | place)
+        first, records = words[header + _OFFSET], words[header + _SIZE]
         last = first + records
     else:
         first, records, last = end, 0, end
@@ -183,10 +185,10 @@ def _usual_facts(read: Read, keep: Keep, file: Any, size: int) -> Facts:
         return aliases, softdeps, weakdeps, exports, b"", ended(imports), ""
     kind = _SYMTAB | names.find(b"\0.symtab\0") + 1
     # It is the last but two usually, and from the front the search would be long.
-    table = 8 * (len(kinds) - 3 if kinds[-3] == kind else index(kind))
+    table = _WORDS * (len(kinds) - 3 if kinds[-3] == kind else index(kind))
     # Only the symbols after the local ones can be undefined.
-    offset, length = words[table + 3], words[table + 4]
-    local = (words[table + 5] >> 32) * _SYMBOL
+    offset, length = words[table + _OFFSET], words[table + _SIZE]
+    local = (words[table + _INFO] >> 32) * _SYMBOL
     if offset + length > size or local > length:
         raise _UnusualError
     # modpost writes a record for each undefined symbol whose CRC it knows, and module_layout.
@@ -209,19 +211,19 @@ def _sections(read: Read, file: Any, size: int) -> Sections:
     start = offset - _NAMES_GUESS if offset > _NAMES_GUESS else 0
     tail = read(file, end - start, start)
     words = memoryview(tail)[offset - start :].cast("Q")
-    begin, length = words[8 * strings + 3], words[8 * strings + 4]
+    begin, length = words[_WORDS * strings + _OFFSET], words[_WORDS * strings + _SIZE]
     if begin >= start:
         names = tail[begin - start : begin - start + length]
     else:
-        names = _section(read, file, size, words, 8 * strings)
-    return words, words[::8].tolist(), names
+        names = _section(read, file, size, words, _WORDS * strings)
+    return words, words[::_WORDS].tolist(), names
 
 
 def _section(read: Read, file: Any, size: int, words: memoryview[int], header: int) -> bytes:
     """Return the bytes of the section with this header."""
-    if words[header + 3] + words[header + 4] > size:
+    if words[header + _OFFSET] + words[header + _SIZE] > size:
         raise _UnusualError
-    return read(file, words[header + 4], words[header + 3])
+    return read(file, words[header + _SIZE], words[header + _OFFSET])
 
 
 def _fields(data: bytes, key: bytes) -> bytes:
@@ -242,12 +244,12 @@ def _fields(data: bytes, key: bytes) -> bytes:
 def _exports(read: Read, file: Any, size: int, sections: Sections) -> bytes:
     words, kinds, names = sections
     place = names.find(b"\0__ksymtab_strings\0") + 1
-    strings = _section(read, file, size, words, 8 * kinds.index(_PROGBITS | place))
+    strings = _section(read, file, size, words, _WORDS * kinds.index(_PROGBITS | place))
     checksums = 0
     for table in (b"\0__kcrctab\0", b"\0__kcrctab_gpl\0"):
         kind = _PROGBITS | names.find(table) + 1
         if kind in kinds:
-            checksums += words[8 * kinds.index(kind) + 4]
+            checksums += words[_WORDS * kinds.index(kind) + _SIZE]
     # A name is followed by that of its namespace, which is usually empty.
     exports = strings.replace(b"\0\0", b"\0")
     if exports.count(b"\0") * 4 == checksums and exports[:1] != b"\0" and exports[-1:] == b"\0":
@@ -257,12 +259,12 @@ def _exports(read: Read, file: Any, size: int, sections: Sections) -> bytes:
         return exports
     # There are namespaces among the names, or no CRCs at all.
     place = names.find(b"\0.strtab\0") + 1
-    texts = _section(read, file, size, words, 8 * kinds.index(_STRTAB | place))
+    texts = _section(read, file, size, words, _WORDS * kinds.index(_STRTAB | place))
     named = [text.partition(b"\0")[0] for text in texts.split(b"\0__crc_")[1:]]
     if not named or len(named) * 4 == checksums:
         return ended(named) or exports
     place = names.find(b"\0.symtab\0") + 1
-    symbols = _section(read, file, size, words, 8 * kinds.index(_SYMTAB | place))
+    symbols = _section(read, file, size, words, _WORDS * kinds.index(_SYMTAB | place))
     return ended(
         [
             texts[at + 6 : texts.index(0, at)]
@@ -276,14 +278,14 @@ def _undefined(read: Read, file: Any, size: int, sections: Sections) -> list[byt
     """Return the names of the undefined symbols in the table's order."""
     words, kinds, names = sections
     place = names.find(b"\0.symtab\0") + 1
-    table = 8 * kinds.index(_SYMTAB | place)
-    offset, length = words[table + 3], words[table + 4]
-    local = (words[table + 5] >> 32) * _SYMBOL
+    table = _WORDS * kinds.index(_SYMTAB | place)
+    offset, length = words[table + _OFFSET], words[table + _SIZE]
+    local = (words[table + _INFO] >> 32) * _SYMBOL
     if offset + length > size or local > length:
         raise _UnusualError
     symbols = memoryview(read(file, length - local, offset + local)).cast("Q")[::3].tolist()
     place = names.find(b"\0.strtab\0") + 1
-    texts = _section(read, file, size, words, 8 * kinds.index(_STRTAB | place))
+    texts = _section(read, file, size, words, _WORDS * kinds.index(_STRTAB | place))
     end = texts.index
     return [
         texts[at : end(0, at)]

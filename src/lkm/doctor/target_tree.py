@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -19,11 +18,9 @@ from lkm.doctor.offers import Fields, TreeOffers
 from lkm.doctor.target import TreeFacts
 from lkm.errors import FormatError
 from lkm.module.image import ModuleImage, name_of
-from lkm.module.names import MODULE_SUFFIXES
 from lkm.tree.config import Config, read_config
+from lkm.tree.module_files import BUILD_LINKS, module_files
 from lkm.tree.root import Root
-
-_SKIPPED = frozenset({"build", "source"})
 
 
 class _Entry(msgspec.Struct, array_like=True):
@@ -47,7 +44,8 @@ def tree_of(directory: str, config: Config | None = None) -> TreeFacts:
     """Return the modules below ``directory`` (``lib/modules/RELEASE``), with its configuration."""
     known = _load(directory)
     entries: dict[str, _Entry] = {}
-    for path, status in module_files(directory):
+    for file in module_files(directory, skip=BUILD_LINKS):
+        path, status = file.path, file.stat()
         entry = known.get(path)
         if entry is None or (entry.size, entry.mtime) != (status.st_size, status.st_mtime_ns):
             entry = _Entry(status.st_size, status.st_mtime_ns, _exports(path))
@@ -61,21 +59,6 @@ def tree_of(directory: str, config: Config | None = None) -> TreeFacts:
         builtin=_builtin(directory),
         config=config or Config(),
     )
-
-
-def module_files(directory: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Yield the module files below ``directory`` with their status, in no special order."""
-    folders = [directory]
-    while folders:
-        try:
-            found = list(os.scandir(folders.pop()))
-        except OSError:
-            continue
-        for entry in found:
-            if entry.name.endswith(MODULE_SUFFIXES):
-                yield entry.path, entry.stat()
-            elif entry.name not in _SKIPPED and entry.is_dir(follow_symlinks=False):
-                folders.append(entry.path)
 
 
 def _rank(path: str) -> tuple[bool, str]:

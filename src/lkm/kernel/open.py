@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from lkm.errors import UsageError, missing_extra
 from lkm.kernel.kernel import Kernel
 from lkm.kernels.choose import CHOICES, choose_bootable
-
-if TYPE_CHECKING:
-    from lkm.kernels.known import KnownKernel
+from lkm.kernels.known import KnownKernel
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, and how much of how much is done (of 0: not known)."""

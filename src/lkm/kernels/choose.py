@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from lkm.errors import LkmError, NotFoundError, UsageError
 from lkm.kernels.fetch import FetchProgress, fetch_kernel
 from lkm.kernels.known import KnownKernel, find_kernel, known_kernels
+from lkm.kernels.own import is_path, kernel_at
 
-CHOICES = "live, vm[:RELEASE] or emulated[:RELEASE]"
+CHOICES = "live, vm[:RELEASE|PATH] or emulated[:RELEASE|PATH]"
 
 BUILT_FOR = "the module was built for it"
 RUNNING = "it is the running kernel"
@@ -51,7 +52,7 @@ class Choice:
         """The kernel as ``open_kernel`` takes it."""
         if self.kind == "live" or self.known is None:
             return self.kind
-        return f"{self.kind}:{self.known.release}"
+        return f"{self.kind}:{self.known.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def choose_bootable(release: str = "") -> KnownKernel:
     Raises NotFoundError when no image of ``release``, or none at all, can be read.
     """
     if release:
-        kernel = find_kernel(release)
+        kernel = find(release)
         if not is_bootable(kernel):
             raise NotFoundError(
                 f"the image of kernel {kernel.release} cannot be read",
@@ -120,13 +121,26 @@ def choose_bootable(release: str = "") -> KnownKernel:
     return prefer(here)[0]
 
 
+def find(name: str) -> KnownKernel:
+    """Return the kernel of a release or series, or the one at a path (``./bzImage``)."""
+    return kernel_at(name) if is_path(name) else find_kernel(name)
+
+
 def is_bootable(kernel: KnownKernel) -> bool:
     """Return whether the image of ``kernel`` is here and may be read."""
     return kernel.vmlinuz is not None and os.access(kernel.vmlinuz, os.R_OK)
 
 
 def headers_of(release: str) -> str:
-    """Return the directory that kbuild takes for ``release``; NotFoundError when none is here."""
+    """Return the directory that kbuild takes for ``release``; NotFoundError when none is here.
+
+    A kernel of one's own is named by its path.
+    """
+    if is_path(release):
+        own = kernel_at(release)
+        if own.headers is not None:
+            return os.fspath(own.headers)
+        release = own.release
     for known in known_kernels():
         if known.release == release and known.headers is not None:
             return os.fspath(known.headers)
@@ -143,8 +157,9 @@ def _running() -> KnownKernel | None:
 
 def _asked(release: str, wish: Wish, progress: FetchProgress | None) -> KnownKernel:
     try:
-        known = find_kernel(release)
-        if is_bootable(known) and not (wish.from_source and not _has_headers(known.release)):
+        known = find(release)
+        has_headers = known.headers is not None or _has_headers(known.release)
+        if known.place or (is_bootable(known) and (has_headers or not wish.from_source)):
             return known
     except NotFoundError as error:
         if not wish.fetch:

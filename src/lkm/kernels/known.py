@@ -23,7 +23,7 @@ class KnownKernel:
 
     ``root`` is the root directory it belongs to (``/``, or a folder of the cache); ``vmlinuz``,
     ``modules`` (``lib/modules/RELEASE``) and ``headers`` (what kbuild takes as KDIR) are ``None``
-    where they are missing.
+    where they are missing. ``place`` is the path of a kernel of one's own, empty for others.
     """
 
     release: str
@@ -32,6 +32,12 @@ class KnownKernel:
     modules: Path | None
     headers: Path | None
     fetched: bool
+    place: str = ""
+
+    @property
+    def name(self) -> str:
+        """What this kernel is found by again: its release, or its path."""
+        return self.place or self.release
 
 
 def cache_folder() -> Path:

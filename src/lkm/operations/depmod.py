@@ -9,8 +9,8 @@ from lkm.depmod import index as depmod
 from lkm.depmod.request import IndexRequest
 from lkm.depmod.rules import DIRECTORIES
 from lkm.depmod.workers import are_busy, processors
-from lkm.module.names import MODULE_SUFFIXES
 from lkm.record import Record
+from lkm.tree.module_files import BUILD_LINKS, module_files
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
@@ -92,18 +92,9 @@ def is_up_to_date(order: Order, report: Report) -> bool:
         place = f"could not fstatat({order.output}, modules.dep)"
         report("ERROR", f"{place}: {error.strerror}")
         return False
-    stack = [order.directory]
-    while stack:
-        try:
-            entries = list(os.scandir(stack.pop()))
-        except OSError as error:
-            report("ERROR", f"could not open directory {error.filename}: {error.strerror}")
-            continue
-        for entry in entries:
-            if entry.name in ("build", "source"):
-                continue
-            if entry.is_dir():
-                stack.append(entry.path)
-            elif entry.name.endswith(MODULE_SUFFIXES) and int(entry.stat().st_mtime) > written:
-                return False
-    return True
+
+    def failed(error: OSError) -> None:
+        report("ERROR", f"could not open directory {error.filename}: {error.strerror}")
+
+    found = module_files(order.directory, skip=BUILD_LINKS, follow=True, failed=failed)
+    return all(int(entry.stat().st_mtime) <= written for entry in found)

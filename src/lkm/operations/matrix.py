@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from lkm.doctor.compatibility import Cell, Distance, Row, row
 from lkm.doctor.offers import Offer
 from lkm.doctor.target import Target, offers_of
-from lkm.doctor.target_tree import module_files
 from lkm.elf.source import read_file
 from lkm.errors import FormatError, NotFoundError, UnsupportedError, missing_extra
 from lkm.kernels.known import KnownKernel, find_kernel, known_kernels
@@ -19,6 +18,7 @@ from lkm.module.image import ModuleImage
 from lkm.module.names import normalize
 from lkm.operations.parallel import Progress, spread
 from lkm.operations.targets import at_rest
+from lkm.tree.module_files import BUILD_LINKS, module_files
 
 __all__ = ["Cell", "Distance", "Matrix", "Row", "kernels_named", "matrix", "module_paths"]
 
@@ -69,7 +69,7 @@ def module_paths(names: Sequence[str]) -> tuple[str, ...]:
 
 def _paths(name: str) -> Iterator[str]:
     if os.path.isdir(name):
-        yield from sorted(path for path, _ in module_files(name))
+        yield from sorted(entry.path for entry in module_files(name, skip=BUILD_LINKS))
     elif "/" in name or name.endswith((".ko", ".ko.gz", ".ko.xz", ".ko.zst")):
         if not os.path.exists(name):
             raise NotFoundError(f"{name}: no such file")
@@ -123,13 +123,14 @@ def _judged(path: str, targets: Sequence[Target]) -> Row:
 
 
 def _with_given(target: Target, paths: Sequence[str]) -> Target:
-    """Return ``target`` with the exports of those given modules that load on it.
+    """Return ``target`` with the exports of those given modules, and their siblings, that load.
 
     What is asked about may need each other; a whole tree's modules have theirs in the tree.
     """
     if len(paths) > _MOST_GIVEN:
         return target
-    exporters = {path: offers for path in paths if (offers := _exports(path))}
+    given = dict.fromkeys([*paths, *_siblings(paths)])
+    exporters = {path: offers for path in given if (offers := _exports(path))}
     while exporters:
         loading = [p for p in exporters if _judged(p, [target]).cells[0].distance is Distance.LOADS]
         if not loading:
@@ -137,6 +138,23 @@ def _with_given(target: Target, paths: Sequence[str]) -> Target:
         offers = {name: offer for path in loading for name, offer in exporters.pop(path).items()}
         target = replace(target, offers={**target.offers, **offers})
     return target
+
+
+def _siblings(paths: Sequence[str]) -> Iterator[str]:
+    """Yield the modules that lie beside given ones which say that they need them."""
+    waiting, seen = list(paths), set(paths)
+    while waiting and len(seen) < _MOST_GIVEN:
+        path = waiting.pop()
+        try:
+            needed = ModuleImage.open(path).depends
+        except (FormatError, OSError):
+            continue
+        for name in needed:
+            beside = os.path.join(os.path.dirname(path), f"{name}.ko")
+            if "/" not in name and beside not in seen and os.path.isfile(beside):
+                seen.add(beside)
+                waiting.append(beside)
+                yield beside
 
 
 def _exports(path: str) -> dict[str, Offer]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lkm import files
@@ -12,8 +12,7 @@ from lkm.elf.source import BytesSource, read_file
 from lkm.errors import FormatError, LkmError, NotFoundError
 from lkm.module import compression
 from lkm.module.compression import Compression
-
-_SUFFIXES = tuple(f".ko{packed.suffix}" for packed in Compression)
+from lkm.tree.module_files import module_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +42,11 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> tuple[ModuleFile, ...]:
         if not os.path.isdir(path):
             found.append(ModuleFile(path, os.path.basename(path)))
             continue
-        below = sorted(_walk(path))
+        below = sorted(os.path.relpath(entry.path, path) for entry in module_files(path))
         if not below:
             raise NotFoundError(f"{path}: no module below this directory")
         found += [ModuleFile(os.path.join(path, name), name) for name in below]
     return tuple(found)
-
-
-def _walk(directory: str) -> Iterator[str]:
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            if name.endswith(_SUFFIXES):
-                yield os.path.relpath(os.path.join(folder, name), directory)
 
 
 def read(path: str) -> tuple[bytes, Compression]:

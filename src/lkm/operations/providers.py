@@ -13,6 +13,7 @@ from lkm.module.image import ModuleImage
 from lkm.module.names import is_module_file, module_name, normalize
 from lkm.module.symbols import Import
 from lkm.tree.indexes import Indexes
+from lkm.tree.module_files import module_files
 from lkm.vmlinux.image import open_cached
 
 
@@ -85,12 +86,8 @@ def _candidates(module: str, beside: str, kernel: KnownKernel | None) -> Iterato
 
 
 def files_called(module: str, directory: str) -> Iterator[str]:
-    """Yield the files of that name: a tree that has been unpacked only has no index yet."""
-    for folder, folders, files in os.walk(directory):
-        folders.sort()
-        for file in files:
-            if is_module_file(file) and module_name(file) == module:
-                yield os.path.join(folder, file)
+    """Return the files of that name: a tree that has been unpacked only has no index yet."""
+    return (entry.path for entry in module_files(directory) if module_name(entry.name) == module)
 
 
 def _kernel_exports(kernel: KnownKernel | None) -> frozenset[str]:

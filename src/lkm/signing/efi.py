@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lkm.errors import FormatError
@@ -73,18 +72,6 @@ def _parse_list(data: bytes, offset: int, found: list[EfiSignature], path: str) 
         content = data[start + _OWNER : start + entry]
         found.append(EfiSignature(uuid.UUID(bytes_le=kind), owner, content))
     return size
-
-
-def encode_lists(signatures: Iterable[EfiSignature]) -> bytes:
-    """Return signature lists, one for each entry, as mokutil writes certificates."""
-    return b"".join(
-        _LIST.pack(
-            one.type.bytes_le, _LIST.size + _OWNER + len(one.data), 0, _OWNER + len(one.data)
-        )
-        + one.owner.bytes_le
-        + one.data
-        for one in signatures
-    )
 
 
 def variable_name(name: str, vendor: uuid.UUID) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lkm.module.names import normalize, normalize_alias
 from lkm.tree import command_line
@@ -75,12 +75,6 @@ class Config:
         return [rule for rule in self.rules if rule.kind == kind]
 
 
-@dataclass(slots=True)
-class _Parsed:
-    rules: list[Rule] = field(default_factory=list)
-    bad: list[BadLine] = field(default_factory=list)
-
-
 def read_config(
     paths: Iterable[str] | None = None,
     *,
@@ -100,20 +94,25 @@ def read_config(
     directories = tuple(paths)
     written = [f"{modules_directory}/{name}" for name in _BY_DEPMOD] if modules_directory else []
     files = find_files(directories, extra=written)
-    effective, masked = _Parsed(), _Parsed()
+    effective: list[Rule] = []
+    masked: list[Rule] = []
+    bad_lines: list[BadLine] = []
     for file in files:
-        data = read_bytes(file.path)
-        if data is not None:
-            _parse(data, file.path, masked if file.masked_by else effective)
+        rules, bad = parse_rules(read_bytes(file.path) or b"", file.path)
+        if file.masked_by:
+            masked += rules
+        else:
+            effective += rules
+            bad_lines += bad
     kernel: list[Rule] = []
     if kernel_command_line and (text := read_bytes(kernel_command_line)) is not None:
-        effective.rules += kernel_options(text, kernel_command_line)
+        effective += kernel_options(text, kernel_command_line)
         kernel = _kernel_lists(text, kernel_command_line)
     return Config(
-        rules=tuple(effective.rules),
-        bad_lines=tuple(effective.bad),
+        rules=tuple(effective),
+        bad_lines=tuple(bad_lines),
         files=tuple(file for file in files if os.path.exists(file.path)),
-        masked=tuple(masked.rules),
+        masked=tuple(masked),
         kernel=tuple(kernel),
         directories_inside=tuple(_directories_inside(directories)),
     )
@@ -121,12 +120,8 @@ def read_config(
 
 def parse_rules(data: bytes, path: str) -> tuple[tuple[Rule, ...], tuple[BadLine, ...]]:
     """Parse one modprobe.d file's bytes; ``path`` is only named."""
-    parsed = _Parsed()
-    _parse(data, path, parsed)
-    return tuple(parsed.rules), tuple(parsed.bad)
-
-
-def _parse(data: bytes, path: str, parsed: _Parsed) -> None:
+    rules = []
+    bad = []
     for first, last, line in logical_lines(data):
         if not line or line.startswith(b"#"):
             continue
@@ -136,10 +131,10 @@ def _parse(data: bytes, path: str, parsed: _Parsed) -> None:
         source = Source(path, first)
         rule = _rule(word, rest, source)
         if rule is not None:
-            parsed.rules.append(rule)
+            rules.append(rule)
         else:
-            text = os.fsdecode(word)
-            parsed.bad.append(BadLine(source, last, text, word in _NO_LONGER_READ))
+            bad.append(BadLine(source, last, os.fsdecode(word), word in _NO_LONGER_READ))
+    return tuple(rules), tuple(bad)
 
 
 def _rule(word: bytes, rest: bytes, source: Source) -> Rule | None:

@@ -1,56 +1,30 @@
-"""An index made from its text twin, where the trie is damaged."""
+"""An index made from the text beside its trie, where that is damaged or missing."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
-from lkm.errors import FormatError
 from lkm.module.names import module_name, normalize_alias
 from lkm.tree.index_file import IndexFile
 from lkm.tree.index_writer import pack_several, pack_value, trie
 
 
-class OpenedIndex(NamedTuple):
-    """An index that can be looked up; ``problem`` says why its trie could not be used."""
+def from_text(directory: str | os.PathLike[str], name: str) -> IndexFile:
+    """Return the index ``name`` (``modules.dep``) made, in memory, from its text twin.
 
-    trie: IndexFile
-    problem: FormatError | None = None
-
-
-def open_index(directory: str | os.PathLike[str], name: str) -> OpenedIndex:
-    """Open ``DIRECTORY/NAME.bin``, with ``name`` such as ``modules.dep``.
-
-    A trie that does not begin as one is replaced, in memory, by what its text twin says
-    (``modules.dep``, ``.alias``, ``.symbols``; ``modules.builtin`` and
-    ``modules.builtin.modinfo`` for the two built-in ones). Raises ``FileNotFoundError`` when
-    there is no trie, ``FormatError`` when it is damaged and there is no text either.
+    The two built-in ones are made from ``modules.builtin`` and ``modules.builtin.modinfo``.
+    Raises ``OSError`` when there is no text.
     """
-    path = Path(directory, f"{name}.bin")
-    try:
-        return OpenedIndex(IndexFile.open(path))
-    except FormatError as error:
-        return rebuilt(directory, name, error)
-
-
-def rebuilt(directory: str | os.PathLike[str], name: str, problem: FormatError) -> OpenedIndex:
-    """Return the index made from the text twin of ``name``, because of ``problem``.
-
-    For a trie whose damage only shows in a look-up; raises ``problem`` when there is no text.
-    """
-    source = Path(directory, _TEXTS.get(name, name))
-    try:
-        text = os.fsdecode(source.read_bytes())
-    except FileNotFoundError:
-        raise problem from None
+    source = os.path.join(directory, _TEXTS.get(name, name))
+    with open(source, "rb") as file:
+        text = os.fsdecode(file.read())
     packed: dict[bytes, list[bytes]] = {}
     for key, priority, value in _PARSERS[name](text):
         if key.isascii():
             packed.setdefault(key.encode(), []).append(pack_value(priority, os.fsencode(value)))
     data = trie({key: pack_several(values) for key, values in packed.items()})
-    return OpenedIndex(IndexFile(data, str(source)), problem)
+    return IndexFile(data, source)
 
 
 def _dependencies(text: str) -> Iterator[tuple[str, int, str]]:

@@ -83,11 +83,11 @@ class Indexes:
 
     def _from_text(self, name: str, problem: FormatError) -> IndexFile | None:
         """Replace a trie by its text, and note why; nothing is to be said if neither is there."""
-        from lkm.tree.index_text import rebuilt  # costs start-up time, rarely needed
+        from lkm.tree.index_text import from_text  # costs start-up time, rarely needed
 
         try:
-            index = rebuilt(self.directory, name, problem).trie
-        except (FormatError, OSError):
+            index = from_text(self.directory, name)
+        except OSError:
             index = None
         # A tree need not have the built-in indexes, and nobody misses what has no text either.
         if problem.found != _NO_FILE or (index and name in _EXPECTED):

@@ -18,6 +18,7 @@ from lkm.module.image import ModuleImage
 from lkm.module.signature import strip
 from lkm.signing import keys
 from tests.support.dkms import KERNELS, NO_HEADERS, Outcome, World, module, run
+from tests.support.elf_writer import Object, Section
 from tests.support.kernels import KernelFiles
 
 FIRST, SECOND = KERNELS
@@ -140,7 +141,7 @@ def test_an_installation_cut_short_is_taken_back(world: World) -> None:
 
 def test_autoinstall_side_by_side_says_the_same(world: World) -> None:
     for name in "abc":
-        world.add_source(name, conf='BUILD_DEPENDS[0]="hello"' if name == "b" else "")
+        world.add_source(name, conf='BUILD_DEPENDS[0]="hello"' if name == "b" else "CLEAN=x")
         dkms(world, "add", f"{name}/1.0")
     dkms(world, "add", "hello/1.0")
     others = shutil.copytree(world.root, world.root.parent / "worlt", symlinks=True)
@@ -176,6 +177,19 @@ def test_a_conf_that_does_not_end(world: World, monkeypatch: pytest.MonkeyPatch)
     path.write_text("PACKAGE_NAME=x\nwhile :; do :; done\n")
     with pytest.raises(dkms_shell.ConfTimeoutError, match="not read within"):
         dkms_shell.read([dkms_shell.Job((str(path),), {})], ("PACKAGE_NAME",))
+
+
+@pytest.mark.parametrize(
+    "words", [("-m", "..", "-v", "hello-1.0"), ("-m", "hello", "-v", "../../.."), ("../x/1.0",)]
+)
+def test_no_name_leads_out_of_the_tree(world: World, words: tuple[str, ...]) -> None:
+    dkms(world, "add", "hello/1.0")
+    said = dkms(world, "remove", *words, "-k", FIRST, status=8).said
+    assert "would lead out of the tree" in said
+    folder = world.add_source("escapes")
+    conf = folder / "dkms.conf"
+    conf.write_text(conf.read_text().replace('NAME="escapes"', 'NAME="../escapes"', 1))
+    assert "lead out of the tree" in dkms(world, "add", str(folder), status=8).said
 
 
 def test_a_conf_sees_a_clean_environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,6 +392,25 @@ def test_a_sandboxed_build_writes_its_own_folder_only(world: World) -> None:
     dkms(world, "build", "strays/1.0", "-k", FIRST, "--sandbox", status=10)
     assert not stray.exists()
     dkms(world, "build", "hello/1.0", "-k", FIRST, "--sandbox")
+
+
+def test_changed_headers_of_the_same_release(world: World) -> None:
+    """A symbol has another CRC since: what was built before is built again."""
+    folder = world.add_source("versioned")
+    name = b"init_module_needs\0".ljust(56, b"\0")
+    versions = Section("__versions", (0x1234).to_bytes(8, "little") + name)
+    info = Section(".modinfo", b"name=versioned\0")
+    (folder / "versioned.bin").write_bytes(Object(sections=[info, versions]).bytes())
+    table = world.install_tree / FIRST / "build/Module.symvers"
+    table.write_text("0x00001234\tinit_module_needs\tvmlinux\tEXPORT_SYMBOL\t\n")
+    dkms(world, "install", "versioned/1.0", "-k", FIRST)
+    assert dkms(world, "autoinstall", "-k", FIRST).said == ""
+    time.sleep(0.05)
+    table.write_text("0x00005678\tinit_module_needs\tvmlinux\tEXPORT_SYMBOL\t\n")
+    assert findings(world)["headers-changed"]["package"] == "versioned/1.0"
+    said = dkms(world, "autoinstall", "-k", FIRST).said
+    assert "have changed since versioned/1.0 was built" in said
+    assert "succeeded for module(s) versioned." in said
 
 
 KBUILD = """

@@ -9,6 +9,7 @@ import pytest
 from lkm.errors import FormatError, NotFoundError, ToolError, UsageError
 from lkm.operations.trial import events
 from lkm.operations.trial.observation import Registration
+from lkm.operations.trial.request import Action
 from tests.support.kernels import KernelFiles
 from tests.support.modules import built
 from tests.support.trying import attempt
@@ -29,8 +30,11 @@ def test_a_folder_of_several_modules(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"{name}.c").write_text(text.replace("broken", name))
     (tmp_path / "Kbuild").write_text("obj-m := one.o two.o\n")
-    with pytest.raises(UsageError, match="2 modules: one, two") as caught:
-        attempt(tmp_path)
+    told = attempt(tmp_path)
+    assert [event.module for event in told.all(events.TurnBegun)] == ["one", "two"]
+    assert [event.module for event in told.all(events.Loaded)] == ["one", "two"]
+    with pytest.raises(UsageError, match="2 modules") as caught:
+        attempt(tmp_path, actions=(Action("read", "/proc/modules"),))
     assert caught.value.hint == "choose one: --module two"
     assert attempt(tmp_path, select="one").one(events.Loaded).module == "one"
     with pytest.raises(NotFoundError):

@@ -59,7 +59,7 @@ def _number(fail_alloc: str | None) -> int:
 @click.argument("what", metavar="FILE.ko|FILE.c|FOLDER|NAME")
 @click.argument("parameters", metavar="[PARAM=VALUE]...", nargs=-1)
 @click.option("--kernel", metavar="KERNEL", default="emulated", show_default=True,
-              help="emulated[:RELEASE], vm[:RELEASE] or live.")  # fmt: skip
+              help="emulated[:RELEASE|PATH], vm[:RELEASE|PATH] or live.")  # fmt: skip
 @click.option("--set", "set_", cls=_InOrder, multiple=True, metavar="PARAM=VALUE",
               help="Set a parameter while it is loaded.")  # fmt: skip
 @click.option("--read", cls=_InOrder, multiple=True, metavar="PATH|PARAM",
@@ -71,6 +71,10 @@ def _number(fail_alloc: str | None) -> int:
 @click.option("--close", cls=_InOrder, multiple=True, metavar="PATH", help="Close what was opened.")
 @click.option("--module", "select", metavar="NAME", default="",
               help="The one to try, of a folder that builds several.")  # fmt: skip
+@click.option("--make", multiple=True, metavar="VAR=VALUE", help="A variable for make.")
+@click.option("--in-place", is_flag=True, help="Build in the source's own folder, not in a copy.")
+@click.option("--compile-commands", metavar="FILE", default="",
+              help="Write the compile_commands.json of the build there.")  # fmt: skip
 @click.option("--fail-alloc", metavar="N|each",
               help="Fail its Nth allocation, or each in turn in a fresh kernel.")  # fmt: skip
 @click.option("--guard", is_flag=True, help="Catch overflow, use after free, double free.")
@@ -84,6 +88,7 @@ def _number(fail_alloc: str | None) -> int:
               help="End it when it has not come to an end by then.")  # fmt: skip
 @click.option("--keep", is_flag=True, help="Do not unload it.")
 @click.option("--fetch", is_flag=True, help="Download the kernel and headers that are missing.")
+@click.option("--verbose", is_flag=True, help="Leave nothing out of what is told.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object per event.")
 @click.pass_context
 def command(  # noqa: PLR0917 - one parameter an option
@@ -97,6 +102,9 @@ def command(  # noqa: PLR0917 - one parameter an option
     open_: tuple[str, ...],
     close: tuple[str, ...],
     select: str,
+    make: tuple[str, ...],
+    in_place: bool,
+    compile_commands: str,
     fail_alloc: str | None,
     guard: bool,
     trace: bool,
@@ -107,6 +115,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     timeout: float,
     keep: bool,
     fetch: bool,
+    verbose: bool,
     as_json: bool,
 ) -> int:
     """Load a module into a kernel of its own, report everything that happens, unload it.
@@ -132,9 +141,15 @@ def command(  # noqa: PLR0917 - one parameter an option
         fetch=fetch,
         watching=Watching(guard, trace, _number(fail_alloc), stages, memory),
         fail_each=fail_alloc == "each",
+        make=make,
+        in_place=in_place,
+        compile_commands=compile_commands,
     )
-    printer = JsonLines() if as_json else TextPrinter()
+    printer = JsonLines() if as_json else TextPrinter(verbose=verbose)
     try:
         return 1 if run(request, printer).problems else 0
+    except KeyboardInterrupt:
+        printer.interrupted()
+        raise
     finally:
         printer.close()

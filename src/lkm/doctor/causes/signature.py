@@ -10,6 +10,7 @@ import shlex
 from dataclasses import replace
 from errno import EBADMSG, EKEYREJECTED, ENOPKG, EPERM
 
+from lkm.build.dkms_key import DkmsKey, machine_key
 from lkm.doctor.finding import Evidence, Finding, Fix, Severity
 from lkm.module.signature import MARKER
 
@@ -21,8 +22,14 @@ _REASONS = {
 
 
 def sign_and_enrol(path: str = "") -> Fix:
-    """Return the fix that makes a module of one's own acceptable to an enforcing kernel."""
+    """Return the fix that makes a module of one's own acceptable to an enforcing kernel.
+
+    Where DKMS has a key already, that is the one to trust: nobody needs a second.
+    """
     file = shlex.quote(path) if path else "MODULE.ko"
+    own = machine_key()
+    if own:
+        return _enrol_dkms_key(own, file, is_dkms="/dkms/" in path or not path)
     return Fix(
         "sign it with a key of yours, and have the firmware trust that key (asks at next boot)",
         (
@@ -30,6 +37,18 @@ def sign_and_enrol(path: str = "") -> Fix:
             f"lkm sign {file} --key ~/.config/lkm/mok/MOK.priv --cert ~/.config/lkm/mok/MOK.pem",
             "sudo lkm mok enroll ~/.config/lkm/mok/MOK.der",
         ),
+    )
+
+
+def _enrol_dkms_key(own: DkmsKey, file: str, *, is_dkms: bool) -> Fix:
+    enrol = f"sudo mokutil --import {own.certificate}"
+    if is_dkms:
+        return Fix(
+            "have the firmware trust the key that DKMS signs with (asks at next boot)", (enrol,)
+        )
+    return Fix(
+        "sign it with the key DKMS has here, and have the firmware trust it (asks at next boot)",
+        (f"sudo lkm sign {file} --key {own.private_key} --cert {own.certificate}", enrol),
     )
 
 

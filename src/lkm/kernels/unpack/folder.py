@@ -40,11 +40,13 @@ def silent(_what: str, _done: int, _total: int) -> None:
 class Unpacked:
     """The files of packages, being put below ``folder``; links are made by ``finish``.
 
-    A name that leaves the folder raises FormatError, in which ``package`` is named.
+    Names that begin with one of ``unwanted`` are passed over. A name that leaves the folder raises
+    FormatError, in which ``package`` is named.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, unwanted: tuple[str, ...] = _NOT_NEEDED) -> None:
         self._folder = folder
+        self._unwanted = unwanted
         self._links: dict[str, str] = {}
         self.package = ""
 
@@ -105,7 +107,7 @@ class Unpacked:
     def _wanted(self, name: str) -> str:
         """Return ``name`` as a relative path; empty for the folder and what is not needed."""
         place = self._safe_name(name)
-        return "" if place.startswith(_NOT_NEEDED) else place
+        return "" if self._unwanted and place.startswith(self._unwanted) else place
 
     def _safe_name(self, name: str) -> str:
         parts = [part for part in name.split("/") if part not in ("", ".")]

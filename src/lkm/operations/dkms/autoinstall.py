@@ -9,16 +9,17 @@ from __future__ import annotations
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from lkm.build import dkms_headers
 from lkm.build.dkms_version import padded
 from lkm.operations.dkms import build
 from lkm.operations.dkms.dependents import install_unless_installed
 from lkm.operations.dkms.reporting import DkmsFailure, Recorder, error, tell
+from lkm.operations.dkms.uninstall import unbuild
 from lkm.record import Record
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from lkm.build.dkms_tree import KernelTarget, Package
-    from lkm.operations.dkms.reporting import Reporter
     from lkm.operations.dkms.session import DkmsSession
 
 EXCLUDED = 77
@@ -80,7 +81,7 @@ class _Autoinstall:
         others = [package for package in self._known if package not in active]
         session.read_ahead((package, target, "") for package in others)
         for package in self._known:
-            if package in active:
+            if package in active and not self._take_out_if_outdated(package):
                 self.installed.append(package.module)
                 continue
             try:
@@ -92,6 +93,24 @@ class _Autoinstall:
                 continue
             if conf.autoinstall:
                 self._waiting.append(WantedPackage(package, conf.build_depends))
+
+    def _take_out_if_outdated(self, package: Package) -> bool:
+        """Take out what was built against other headers of the same release; say whether it was."""
+        session, target = self._session, self._target
+        folder = session.tree.built_folder(package, target)
+        headers = session.kernel(target).headers
+        if not dkms_headers.is_outdated(f"{folder}/module", headers):
+            return False
+        session.reporter.say(
+            f"The headers of kernel {target.kernel} have changed since {package} was built:"
+            " it is built again."
+        )
+        try:
+            unbuild(session, package, target)
+        except DkmsFailure as failure:
+            tell(session.reporter, failure)
+            return False
+        return True
 
     def _round(self) -> bool:
         """Try what no longer waits; return whether anything was installed or excluded."""
@@ -126,8 +145,8 @@ class _Autoinstall:
         session.reporter.say(f"Autoinstall of module {package} for kernel {target}")
         status = 0
         try:
-            builders.result(package, session.reporter)
             with session.subshell():
+                builders.result(package, session)
                 install_unless_installed(session, package, target)
         except DkmsFailure as failure:
             tell(session.reporter, failure)
@@ -178,6 +197,7 @@ class _Builders:
         limit = int(jobs) if jobs.isdigit() else len(os.sched_getaffinity(0))
         self._workers = min(limit, len(os.sched_getaffinity(0)), len(packages))
         self._recorders: dict[Package, Recorder] = {}
+        self._sessions: dict[Package, DkmsSession] = {}
         self._builds: dict[Package, Future[None]] = {}
         self._pool: ThreadPoolExecutor | None = None
         if self._workers < 2:
@@ -188,19 +208,21 @@ class _Builders:
             recorder = Recorder()
             beside = session.beside(recorder)
             self._recorders[package] = recorder
+            self._sessions[package] = beside
             self._builds[package] = self._pool.submit(_build, beside, package, target)
 
     def __enter__(self) -> _Builders:
         return self
 
-    def result(self, package: Package, reporter: Reporter) -> None:
+    def result(self, package: Package, session: DkmsSession) -> None:
         """Wait for a build and say what it said; raises its ``DkmsFailure``."""
         if package not in self._builds:
             return
         try:
             self._builds[package].result()
         finally:
-            self._recorders[package].pass_on(reporter)
+            self._recorders[package].pass_on(session.reporter)
+            session.continue_from(self._sessions[package])
 
     def __exit__(self, *_: object) -> None:
         if self._pool:

@@ -12,6 +12,7 @@ from lkm.build.dkms_version import natural_key
 from lkm.operations.dkms import add, uninstall
 from lkm.operations.dkms.dependents import install_unless_installed
 from lkm.operations.dkms.reporting import DkmsFailure, tell
+from lkm.operations.dkms.source import first_target
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def configure(session: DkmsSession) -> int:
         uninstall.remove(session, package)
     say(f"Loading new {package} DKMS files...")
     add.add_package(session, package)
+    conf = session.conf(package, first_target(session))
+    if not conf.autoinstall:
+        say(f"Not building the {package.module} module which does not have AUTOINSTALL enabled.")
+        return 0
     kernels = chosen_kernels(session)
     if not kernels:
         say("There is no kernel here to build for.")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 
-from lkm.build import dkms_compilers, dkms_kernel
+from lkm.build import dkms_compilers, dkms_headers, dkms_kernel
+from lkm.build.dkms_key import machine_key
 from lkm.build.dkms_tree import KernelTarget
 from lkm.errors import LkmError
 from lkm.module.image import ModuleImage
@@ -245,28 +246,10 @@ def _module_findings(
         text = f"{name} is not signed" + (": this machine refuses it" if enforced else "")
         command = f"lkm dkms sign {about.package} -k {about.kernel}"
         yield about.finding("unsigned", text, command, note=not enforced)
-    changed = _changed_symbols(versions, kernel)
+    changed = dkms_headers.changed_symbols(dict(versions), kernel.headers)
     if changed:
         text = f"{name} was built against other headers of this release ({changed[0]} differs)"
         yield about.finding("headers-changed", text, rebuild)
-
-
-def _changed_symbols(versions: tuple[tuple[str, int], ...], kernel: KernelTree) -> list[str]:
-    """Return the symbols whose CRC is not that of the headers that are here now."""
-    if not versions:
-        return []
-    wanted = dict(versions)
-    changed = []
-    try:
-        with open(f"{kernel.headers}/Module.symvers", encoding="utf-8") as file:
-            for line in file:
-                crc, _, rest = line.partition("\t")
-                name = rest.partition("\t")[0]
-                if name in wanted and wanted[name] != int(crc, 16):
-                    changed.append(name)
-    except (OSError, ValueError):
-        return []
-    return changed
 
 
 def _index_findings(kernel: KernelTree, conf: DkmsConf, about: _About) -> Iterator[DkmsFinding]:
@@ -306,10 +289,9 @@ def _key_findings(session: DkmsSession) -> Iterator[DkmsFinding]:
     settings = session.settings
     target = KernelTarget(os.uname().release, os.uname().machine)
     values = read_signing(settings.root, settings.framework, target)
-    tree = settings.dkms_tree
-    path = values.get("mok_certificate") or f"{tree}/mok.pub"
-    if settings.distribution.startswith("ubuntu") and not values.get("mok_signing_key"):
-        path = "/var/lib/shim-signed/mok/MOK.der"
+    place = machine_key(settings.root)
+    default = settings.root + place.certificate if place else f"{settings.dkms_tree}/mok.pub"
+    path = values.get("mok_certificate") or default
     try:
         state = _state(session)
     except (LkmError, OSError) as error:

@@ -57,8 +57,8 @@ _AUTOINSTALLER = f"""#!/bin/sh
 [ "$1" = start ] || exit 0
 kernel=${{2:-$(uname -r)}}
 if [ ! -e "/lib/modules/$kernel/build/include" ]; then
-    echo "Automatic installation of modules for kernel $kernel was skipped:"
-    echo "its headers are not installed."
+    echo "Automatic installation of modules for kernel $kernel was skipped since the \
+kernel headers for this kernel do not seem to be installed."
     exit 0
 fi
 dkms autoinstall --kernelver "$kernel" || exit 1

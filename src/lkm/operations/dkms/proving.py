@@ -46,8 +46,13 @@ class Proof(Record):
         return self.outcome in ("built", "loaded", "excluded")
 
 
-def kernels_named(names: Sequence[str]) -> list[KnownKernel]:
-    """Return the kernels named, ``all`` (which have headers here) by default."""
+def kernels_named(names: Sequence[str], *, fetch: bool = False) -> list[KnownKernel]:
+    """Return the kernels named, ``all`` (which have headers here) by default.
+
+    With ``fetch`` the headers that are missing are fetched, and kernels that are.
+    """
+    if fetch:
+        return _fetched(names)
     every = known_kernels()
     if not names or list(names) == ["all"]:
         found = [kernel for kernel in every if kernel.headers]
@@ -65,6 +70,14 @@ def kernels_named(names: Sequence[str]) -> list[KnownKernel]:
             hint=f"lkm kernels fetch {missing[0]} --headers",
         )
     return [by_release[name] for name in wanted]
+
+
+def _fetched(names: Sequence[str]) -> list[KnownKernel]:
+    from lkm.kernels.fetch import fetch_kernel  # asks package servers
+
+    wanted = [name for text in names for name in text.split(",") if name != "all"]
+    releases = wanted or [kernel.release for kernel in known_kernels()]
+    return [fetch_kernel(release, headers=True) for release in dict.fromkeys(releases)]
 
 
 def prove(

@@ -15,7 +15,7 @@ from lkm.operations.dkms.lock import locked
 from lkm.operations.dkms.reporting import DkmsFailure, tell
 from lkm.operations.dkms.session import DkmsSession
 from lkm.operations.dkms.settings import read_post_transaction, read_signing
-from lkm.operations.dkms.source import require_writable
+from lkm.operations.dkms.source import require_names, require_writable
 from lkm.operations.dkms.transaction import recover
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -52,6 +52,9 @@ def _check_counts(verb: str, settings: DkmsSettings) -> None:
     """Refuse what a verb does not take (source: ``have_one_kernel`` and "Sanity checking")."""
     if settings.all and verb in ("add", "build", "install", *_ONE_KERNEL):
         raise DkmsFailure(5, f"The action {verb} does not support the --all parameter.")
+    require_names(settings.module, settings.version)
+    for target in settings.targets:
+        require_names(target.kernel, target.arch)
     count = len(settings.targets)
     if verb in KERNEL_HOOKS and count != 1:
         raise DkmsFailure(

@@ -6,6 +6,8 @@ import contextlib
 import os
 
 from lkm.build import dkms_conf, dkms_kernel
+from lkm.build.dkms_shell import ConfTimeoutError
+from lkm.errors import LkmError, ToolError
 from lkm.operations.dkms.reporting import DkmsFailure
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -53,6 +55,10 @@ class DkmsSession:
         other._endings = dict(self._endings)
         return other
 
+    def continue_from(self, other: DkmsSession) -> None:
+        """Take what another session has read last as said already."""
+        self._last = other._last
+
     @contextlib.contextmanager
     def subshell(self) -> Iterator[None]:
         """Undo afterwards what a subshell of dkms's could not hand back."""
@@ -94,7 +100,10 @@ class DkmsSession:
         key = (package, target, os.path.realpath(path))
         conf = self._confs.get(key)
         if conf is None:
-            self.read_ahead([(package, target, path)])
+            try:
+                self._read([(package, target, path)])
+            except LkmError as error:
+                raise DkmsFailure(8, "Bad conf file.", str(error)) from None
             conf = self._confs[key]
         errors = list(conf.errors)
         if key != self._last:
@@ -121,6 +130,10 @@ class DkmsSession:
 
     def read_ahead(self, wanted: Iterable[tuple[Package, KernelTarget, str]]) -> None:
         """Read many files by one shell; what is wrong with them is reported when they are used."""
+        with contextlib.suppress(ConfTimeoutError, ToolError):
+            self._read(wanted)
+
+    def _read(self, wanted: Iterable[tuple[Package, KernelTarget, str]]) -> None:
         new = [
             (package, target, path or f"{self.tree.source(package)}/dkms.conf")
             for package, target, path in wanted

@@ -27,7 +27,15 @@ def package_in_conf(session: DkmsSession, path: str) -> Package | None:
     settings = session.settings
     place = Package(settings.module, settings.version)
     conf = session.conf(place, first_target(session), path)
+    require_names(conf.package_name, conf.package_version)
     return Package(conf.package_name, conf.package_version)
+
+
+def require_names(*names: str) -> None:
+    """Raise ``DkmsFailure`` for what would lead out of the trees, as the name of a folder."""
+    for name in names:
+        if "/" in name or name in (".", ".."):
+            raise DkmsFailure(8, f"'{name}' cannot be a name: it would lead out of the tree.")
 
 
 def copy_source(session: DkmsSession, folder: str) -> Package:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from lkm.module.names import is_module_file
 from lkm.operations.lint.rules import CHECKS
 from lkm.operations.lint.tree import LintFinding, LintSeverity, LintTree
 from lkm.tree.config import COMMAND_LINE, Rule, read_modules_load
 from lkm.tree.config_files import MODPROBE_SUFFIXES, Source, read_bytes
+from lkm.tree.module_files import module_files
 from lkm.tree.resolver import Resolver
 
 
@@ -103,12 +103,7 @@ def _index(tree: LintTree) -> Iterator[LintFinding]:
     source = Source(f"{directory}/modules.dep")
     lines = [value.value for _, value in tree.resolver.indexes.items("modules.dep")]
     indexed = {os.path.join(directory, line.partition(":")[0]) for line in lines}
-    there = {
-        os.path.join(folder, name)
-        for folder, _, names in os.walk(directory)
-        for name in names
-        if is_module_file(name)
-    }
+    there = {entry.path for entry in module_files(directory)}
     new = sorted(there - indexed)
     gone = sorted(path for path in indexed - there if not os.path.exists(path))
     hint = f"depmod {tree.resolver.root.release}"

@@ -43,12 +43,26 @@ class KernelChosen:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The module was built from ``source``; ``seconds`` is 0 when nothing had changed."""
+    """The module was built from ``source``; ``seconds`` is 0 when nothing had changed.
+
+    ``way`` says by what: kbuild, its Makefile, its dkms.conf. Of several the first are told with
+    ``warnings``.
+    """
 
     source: str
     module: str
     warnings: str
     seconds: float
+    way: str = "kbuild"
+
+
+@dataclass(frozen=True, slots=True)
+class TurnBegun:
+    """One of several modules that were built is tried: number ``number`` of ``total``."""
+
+    module: str
+    number: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +99,8 @@ class Loaded:
 class Refused:
     """The kernel refused something: ``operation``, the errno's name and text, or the signal.
 
-    ``causes`` are what the kernel's own words mean, as far as they are known.
+    ``causes`` are what the kernel's own words mean, as far as they are known; ``advice`` says what
+    to do, commands among it.
     """
 
     operation: str
@@ -93,6 +108,7 @@ class Refused:
     error: str
     signal: int
     causes: tuple[str, ...]
+    advice: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,18 +363,48 @@ class FailureTried:
     left: tuple[ObservedEntry, ...]
 
 
+class VerdictKind(StrEnum):
+    """How a trial ended, the worst last."""
+
+    GOOD = "good"
+    PROBLEM = "problem"
+    REFUSED = "refused"
+    DIED = "died"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialVerdict:
+    """The first thing a person is told of a trial.
+
+    ``cause`` and ``advice`` are empty, ``place`` is ``None``, where they are not known or where
+    all is well. ``further`` counts the problems besides the one in the headline.
+    """
+
+    kind: VerdictKind
+    headline: str
+    cause: str = ""
+    place: Place | None = None
+    advice: tuple[str, ...] = ()
+    further: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end: ``problems`` in words, none when all went well; ``seconds`` in all."""
+    """The end: ``problems`` in words, none when all went well; ``seconds`` in all.
+
+    ``verdict`` is what all that was told comes to, where it was a module that was tried.
+    """
 
     problems: tuple[str, ...]
     seconds: float
+    verdict: TrialVerdict | None = None
 
 
 Event = (
     Progress
     | KernelChosen
     | Built
+    | TurnBegun
     | KernelReady
     | DependencyLoaded
     | Loaded

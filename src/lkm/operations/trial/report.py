@@ -204,7 +204,9 @@ class Teller:
             where = place(str(frame.location), frame.source) if frame else Place("")
             self.emit(events.Crashed(report.words, where))
 
-    def refusal(self, error: KernelError, causes: tuple[str, ...] = ()) -> None:
+    def refusal(
+        self, error: KernelError, causes: tuple[str, ...] = (), advice: tuple[str, ...] = ()
+    ) -> None:
         """Tell that the kernel refused something, and why as far as that is known."""
         name = name_of(error.errno)
         what = os.strerror(error.errno) if error.errno else ""
@@ -215,6 +217,7 @@ class Teller:
                 f"{name} ({what})" if name else "",
                 error.signal,
                 causes,
+                advice,
             )
         )
         self.problems.append(str(error))
@@ -232,10 +235,11 @@ class Teller:
         by = f", held by {', '.join(users)}" if users else ""
         return (f"{name} is in use: {module.refcount} references{by}",)
 
-    def cause(self, error: KernelError, parameters: str) -> tuple[str, ...]:
-        """Return the cause of a refused load in words; none where a failure was ordered."""
+    def cause(self, error: KernelError, parameters: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the cause of a refused load in words, and what to do; none where a failure was
+        ordered."""
         if self._instruments and self._instruments.failed():
-            return ()
+            return (), ()
         from lkm.operations.explanation import first_finding  # half of lkm comes with it
 
         finding = first_finding(
@@ -246,4 +250,5 @@ class Teller:
             signal=error.signal,
             lines=error.log,
         )
-        return (finding.cause,)
+        advice = [line for fix in finding.fixes for line in (fix.text, *fix.commands)]
+        return (finding.cause,), tuple(advice)

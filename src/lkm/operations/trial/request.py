@@ -56,8 +56,10 @@ class Watching:
 class TrialRequest:
     """What to try and how.
 
-    ``what`` is a module file, a .c file, a folder with a Kbuild or Makefile, or a module's name;
-    ``kernel`` as for ``open_kernel``; ``select`` names the module where a folder builds several.
+    ``what`` is a module file, a .c file, a folder of source, or a module's name; ``kernel`` as for
+    ``open_kernel``; ``select`` names the one to try where a folder builds several: else all are,
+    each in a kernel of its own. ``make`` are variables for make, ``in_place`` builds in the
+    source's own folder, ``compile_commands`` is a file to write for editors, empty for none.
     ``watching`` and ``fail_each`` (fail each of its allocations in turn) take the emulated kernel.
     """
 
@@ -68,3 +70,6 @@ class TrialRequest:
     fetch: bool = False
     watching: Watching = field(default_factory=Watching)
     fail_each: bool = False
+    make: tuple[str, ...] = ()
+    in_place: bool = False
+    compile_commands: str = ""

@@ -139,7 +139,7 @@ class Run:
             raise
         except KernelError as error:
             self.tell.new_log()
-            self.tell.refusal(error, self.tell.cause(error, text))
+            self.tell.refusal(error, *self.tell.cause(error, text))
             return False
         seconds = time.monotonic() - started
         self.tell.new_log()

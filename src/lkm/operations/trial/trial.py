@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from lkm import files
 from lkm.build import kbuild
 from lkm.doctor import load_way
 from lkm.errors import NotFoundError, UsageError
@@ -24,6 +26,7 @@ from lkm.operations.trial import events
 from lkm.operations.trial.request import TrialRequest, Watching
 from lkm.operations.trial.run import Run
 from lkm.operations.trial.subject import Wanted, find_modules
+from lkm.operations.trial.verdict import judge
 
 Emit = Callable[[events.Event], None]
 
@@ -43,6 +46,8 @@ class _Trial:
     def __init__(self, request: TrialRequest, emit: Emit) -> None:
         self.request = request
         self.told: list[events.Event] = []
+        self._procedure = request.procedure
+        self._name = ""
         self._emit_to = emit
 
     def emit(self, event: events.Event) -> None:
@@ -55,13 +60,36 @@ class _Trial:
     def run(self) -> events.Finished:
         started = time.monotonic()
         choice = self._choose()
-        file = self._module_file(choice)
-        with self._open(choice) as kernel:
-            wanted = find_modules(file or self.request.what, bool(file), choice.known, kernel)
-            problems = self._try(kernel, wanted, choice)
-        finished = events.Finished(tuple(problems), time.monotonic() - started)
+        subjects = self._module_files(choice)
+        problems = []
+        for number, file in enumerate(subjects, 1):
+            if len(subjects) > 1:
+                self.emit(events.TurnBegun(Path(file).stem, number, len(subjects)))
+            found = self._try_one(file, subjects, choice)
+            whose = f"{Path(file).stem}: " if len(subjects) > 1 else ""
+            problems += [f"{whose}{problem}" for problem in found]
+        seconds = time.monotonic() - started
+        finished = events.Finished(tuple(problems), seconds, judge(self.told, problems, self._name))
         self.emit(finished)
         return finished
+
+    def _try_one(self, file: str, built: Sequence[str], choice: Choice) -> list[str]:
+        """Try the module in ``file`` (empty: the one named) in a kernel of its own."""
+        self._procedure = self.request.procedure
+        with self._open(choice) as kernel:
+            siblings = {normalize(Path(other).stem): other for other in built if other}
+            what = file or self.request.what
+            wanted = find_modules(what, bool(file), choice.known, kernel, siblings)
+            self._name = wanted.image.name
+            if len(built) > 1:
+                self._procedure = replace(self._procedure, parameters=self._its_own(wanted))
+            return self._try(kernel, wanted, choice)
+
+    def _its_own(self, wanted: Wanted) -> tuple[str, ...]:
+        """Of the parameters given for several modules, those that this one has."""
+        names = {parameter.name for parameter in wanted.image.parameters}
+        given = self.request.procedure.parameters
+        return tuple(text for text in given if text.partition("=")[0] in names)
 
     def _choose(self) -> Choice:
         request = self.request
@@ -74,17 +102,29 @@ class _Trial:
         self.emit(events.KernelChosen(choice.where, choice.reason, choice.image))
         return choice
 
-    def _module_file(self, choice: Choice) -> str:
-        """Return the module's file, built first if need be; empty for a name."""
-        what = self.request.what
-        if not _is_source(what):
-            return what if _is_file(what) else ""
-        release = choice.known.release if choice.known else os.uname().release
-        self.progress(f"building {what}", 0, 0)
-        built = kbuild.build(what, headers_of(release))
-        module = _select(built.modules, self.request.select)
-        self.emit(events.Built(what, os.fspath(module), built.output, built.seconds))
-        return os.fspath(module)
+    def _module_files(self, choice: Choice) -> tuple[str, ...]:
+        """Return the files of what is tried, built first if need be; an empty one for a name."""
+        request = self.request
+        if not is_source(request.what):
+            return (request.what if _is_file(request.what) else "",)
+        release = choice.known.name if choice.known else os.uname().release
+        self.progress(f"building {request.what}", 0, 0)
+        options = kbuild.BuildOptions(request.make, request.in_place)
+        built = kbuild.build(request.what, headers_of(release), options)
+        if request.compile_commands and built.compile_commands:
+            files.write_atomic(request.compile_commands, built.compile_commands.read_bytes())
+        modules = _select(built.modules, request.select)
+        if len(modules) > 1 and request.procedure.actions:
+            raise UsageError(
+                f"it builds {len(modules)} modules: what is to be done with which is not clear",
+                hint=f"choose one: --module {modules[-1].stem}",
+            )
+        warnings = built.output
+        for module in modules:
+            path = os.fspath(module)
+            self.emit(events.Built(request.what, path, warnings, built.seconds, built.way))
+            warnings = ""
+        return tuple(map(os.fspath, modules))
 
     def _open(self, choice: Choice) -> Kernel:
         booted: list[str] = []
@@ -107,7 +147,7 @@ class _Trial:
         if choice.kind == "emulated":
             return self._try_watched(kernel, wanted, choice)
         running = Run(kernel, wanted, self.emit, choice.image)
-        running.carry_out(self.request.procedure)
+        running.carry_out(self._procedure)
         return running.problems
 
     def _try_watched(self, kernel: Kernel, wanted: Wanted, choice: Choice) -> list[str]:
@@ -115,7 +155,7 @@ class _Trial:
         from lkm.operations.trial import failures
         from lkm.operations.trial.instruments import Instruments, machine_of
 
-        procedure, machine = self.request.procedure, machine_of(kernel)
+        procedure, machine = self._procedure, machine_of(kernel)
         instruments = Instruments(machine, wanted.image, self.request.watching, self.emit)
         running = Run(kernel, wanted, self.emit, choice.image, instruments)
         way = None
@@ -141,7 +181,7 @@ class _Trial:
 
 
 def _wish(request: TrialRequest) -> Wish:
-    if _is_source(request.what):
+    if is_source(request.what):
         return Wish(from_source=True, fetch=request.fetch)
     if not _is_file(request.what):
         return Wish(fetch=request.fetch)
@@ -151,10 +191,11 @@ def _wish(request: TrialRequest) -> Wish:
     return Wish(built_for=vermagic.release if vermagic else "", fetch=request.fetch)
 
 
-def _is_source(what: str) -> bool:
+def is_source(what: str) -> bool:
+    """Return whether ``what`` is source to be built: a .c file, or a folder spelled as one."""
     if os.path.isdir(what):
         # A folder of the same name as a module in the tree is meant only when spelled as a path.
-        return _is_file(what) or what in (".", "..") or kbuild.has_makefile(what)
+        return _is_file(what) or what in (".", "..") or kbuild.is_source(what)
     return what.endswith(".c")
 
 
@@ -163,16 +204,11 @@ def _is_file(what: str) -> bool:
     return "/" in what or what.endswith(MODULE_SUFFIXES)
 
 
-def _select(modules: tuple[Path, ...], name: str) -> Path:
+def _select(modules: tuple[Path, ...], name: str) -> tuple[Path, ...]:
+    if not name:
+        return modules
+    for path in modules:
+        if normalize(path.stem) == normalize(name):
+            return (path,)
     names = [path.stem for path in modules]
-    if name:
-        for path in modules:
-            if normalize(path.stem) == normalize(name):
-                return path
-        raise NotFoundError(f"no module {name!r} was built", hint=f"built: {', '.join(names)}")
-    if len(modules) > 1:
-        raise UsageError(
-            f"it builds {len(modules)} modules: {', '.join(names)}",
-            hint=f"choose one: --module {names[-1]}",
-        )
-    return modules[0]
+    raise NotFoundError(f"no module {name!r} was built", hint=f"built: {', '.join(names)}")

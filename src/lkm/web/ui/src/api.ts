@@ -65,6 +65,7 @@ export interface Built {
   module: string
   warnings: string
   seconds: number
+  way: string
 }
 
 export interface Called {
@@ -199,6 +200,7 @@ export interface Fetched {
 export interface Finished {
   problems: string[]
   seconds: number
+  verdict: TrialVerdict | null
 }
 
 export interface FlagCause {
@@ -634,6 +636,7 @@ export interface Refused {
   error: string
   signal: number
   causes: string[]
+  advice: string[]
 }
 
 export interface Registration {
@@ -859,10 +862,27 @@ export interface TreeModule {
   needs: number[]
 }
 
+export interface TrialVerdict {
+  kind: VerdictKind
+  headline: string
+  cause: string
+  place: Place | null
+  advice: string[]
+  further: number
+}
+
+export interface TurnBegun {
+  module: string
+  number: number
+  total: number
+}
+
 export interface Unloaded {
   module: string
   seconds: number
 }
+
+export type VerdictKind = 'died' | 'good' | 'problem' | 'refused'
 
 export interface Verified {
   what: string
@@ -895,6 +915,7 @@ export type RunEvent = { at: number } & (
   | ({ event: 'progress' } & Progress)
   | ({ event: 'kernel-chosen' } & KernelChosen)
   | ({ event: 'built' } & Built)
+  | ({ event: 'turn-begun' } & TurnBegun)
   | ({ event: 'kernel-ready' } & KernelReady)
   | ({ event: 'dependency-loaded' } & DependencyLoaded)
   | ({ event: 'loaded' } & Loaded)

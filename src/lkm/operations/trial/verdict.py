@@ -1,0 +1,135 @@
+"""What a trial comes to: one headline, the cause, the source line, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lkm.operations.trial import events
+from lkm.operations.trial.events import Event, Phase, TrialVerdict, VerdictKind
+
+_RANKS = (VerdictKind.GOOD, VerdictKind.PROBLEM, VerdictKind.REFUSED, VerdictKind.DIED)
+_WORDS = {
+    "overflow": "writes or reads beyond the end of its memory",
+    "underflow": "writes or reads before the start of its memory",
+    "use-after-free": "uses memory after freeing it",
+    "double-free": "frees the same memory twice",
+}
+_ADVICE = {
+    "overflow": ("compare the index or length with the size of what was allocated",),
+    "use-after-free": ("free it when nothing can use it any more",),
+    "double-free": ("free it in one place, or set the pointer to NULL after freeing",),
+}
+
+
+def judge(told: Sequence[Event], problems: Sequence[str], name: str) -> TrialVerdict:
+    """Return what the events of a trial come to.
+
+    ``problems`` are those of its last event, ``name`` the module's, of several the last one's.
+    """
+    turns = _turns(told, name)
+    judged = [_judge_turn(name, turn) for name, turn in turns]
+    bad = [verdict for verdict in judged if verdict.kind is not VerdictKind.GOOD]
+    if not problems and not bad:
+        return TrialVerdict(VerdictKind.GOOD, _good(turns))
+    if not bad:
+        return TrialVerdict(VerdictKind.PROBLEM, problems[0], further=len(problems) - 1)
+    worst = max(bad, key=lambda verdict: _RANKS.index(verdict.kind))
+    further = max(len(problems), len(bad)) - 1
+    return TrialVerdict(worst.kind, worst.headline, worst.cause, worst.place, worst.advice, further)
+
+
+def _turns(told: Sequence[Event], name: str) -> list[tuple[str, list[Event]]]:
+    """Return the events of each module's own turn, by its name."""
+    begins = [n for n, event in enumerate(told) if isinstance(event, events.TurnBegun)]
+    if not begins:
+        return [(name or "the module", list(told))]
+    ends = [*begins[1:], len(told)]
+    turns = []
+    for begin, end in zip(begins, ends, strict=True):
+        first = told[begin]
+        assert isinstance(first, events.TurnBegun)
+        turns.append((first.module, list(told[begin:end])))
+    return turns
+
+
+def _good(turns: Sequence[tuple[str, list[Event]]]) -> str:
+    unloaded = all(any(isinstance(event, events.Unloaded) for event in turn) for _, turn in turns)
+    if len(turns) == 1:
+        does = "loads and unloads" if unloaded else "loads"
+        return f"{turns[0][0]} {does}: no problem found"
+    does = "load and unload" if unloaded else "load"
+    return f"{len(turns)} modules {does}: no problem found"
+
+
+def _judge_turn(name: str, told: Sequence[Event]) -> TrialVerdict:
+    found: list[TrialVerdict] = []
+    phase = Phase.LOAD
+    for event in told:
+        if isinstance(event, events.Loaded):
+            phase = Phase.USE
+        elif isinstance(event, events.Died):
+            found.append(_died(name, event, told))
+        elif isinstance(event, events.Refused) and not _crashed(told):
+            found.append(_refused(name, event, phase))
+        else:
+            found += _problem(name, event)
+    faults = [
+        each
+        for event in told
+        if isinstance(event, events.Faulted)
+        for each in _problem(name, event)
+    ]
+    if faults and not any(isinstance(event, events.Died) for event in told):
+        return faults[0]  # what a crash, or a leak, came of
+    worst = max(found, key=lambda verdict: _RANKS.index(verdict.kind), default=None)
+    return worst or TrialVerdict(VerdictKind.GOOD, "")
+
+
+def _crashed(told: Sequence[Event]) -> bool:
+    return any(isinstance(event, events.Crashed) for event in told)
+
+
+def _died(name: str, event: events.Died, told: Sequence[Event]) -> TrialVerdict:
+    crash = next((each for each in told if isinstance(each, events.Crashed)), None)
+    return TrialVerdict(
+        VerdictKind.DIED,
+        f"the kernel dies of {name}, while {event.operation}",
+        crash.words if crash else event.reason,
+        crash.place if crash else None,
+    )
+
+
+def _refused(name: str, event: events.Refused, phase: Phase) -> TrialVerdict:
+    what = f"the kernel does not unload {name}" if phase is not Phase.LOAD else ""
+    why = f"killed by signal {event.signal}" if event.signal else event.error
+    headline = f"{what or f'the kernel refuses {event.operation}'}: {why}".rstrip(": ")
+    cause = event.causes[0] if event.causes else ""
+    return TrialVerdict(VerdictKind.REFUSED, headline, cause, None, event.advice)
+
+
+def _problem(name: str, event: Event) -> list[TrialVerdict]:
+    bad = VerdictKind.PROBLEM
+    if isinstance(event, events.Crashed):
+        return [TrialVerdict(bad, f"{name} crashes", event.words, event.place)]
+    if isinstance(event, events.Faulted):
+        where = next((p for p in (event.place, event.caller) if p and p.line), event.place)
+        size = "" if event.size is None else f" of an object of {event.size} bytes"
+        what = _WORDS.get(event.kind, event.kind)
+        cause = f"{event.access} at offset {event.offset}{size}"
+        return [TrialVerdict(bad, f"{name} {what}", cause, where, _ADVICE.get(event.kind, ()))]
+    if isinstance(event, events.Leaked):
+        size = "" if event.size is None else f"{event.size} bytes of "
+        cause = f"{size}{event.function} are not given back when it is unloaded"
+        advice = ("free it in the exit function, and on the error paths of init",)
+        return [TrialVerdict(bad, f"{name} leaks memory", cause, event.place, advice)]
+    if isinstance(event, events.LeftBehind) and (event.entries or event.registrations):
+        left = [entry.path for entry in event.entries]
+        left += [f"{each.kind} {each.name}" for each in event.registrations]
+        cause = f"still there after it was unloaded: {', '.join(left[:4])}"
+        advice = ("undo in the exit function what init did, in reverse order",)
+        return [TrialVerdict(bad, f"{name} leaves things behind", cause, None, advice)]
+    if isinstance(event, events.Acted) and event.error:
+        return [TrialVerdict(bad, f"{event.action} {event.target} fails", event.error)]
+    if isinstance(event, events.DependencyLoaded) and event.error:
+        return [TrialVerdict(bad, f"{event.module}, which it needs, does not load", event.error)]
+    return []
