@@ -7,9 +7,9 @@ module_param(blocks, ulong, 0);
 
 static int __init start(void)
 {
-	ulong n;
+	ulong left = blocks;
 
-	for (n = 0; n < blocks; n++)
+	while (left--)
 		barrier();
 	return 0;
 }
