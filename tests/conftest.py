@@ -1,10 +1,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.kernels import KernelFiles, kernel_files
 from tests.support.needs import mark_kernel, uses_kernel
 from tests.support.trees import kmod_depmod, linked_tree
+
+# How long an example takes tells of the host, not of us.
+settings.register_profile("lkm", deadline=None)
+settings.load_profile("lkm")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -57,8 +57,28 @@ def cache_directory(*parts: str) -> Path:
 
 
 def cache_folder(*parts: str) -> str:
-    """Return (and create) what ``cache_directory`` does, as a string."""
+    """Return (and create) what ``cache_directory`` does, as a string.
+
+    Raises PermissionError when another user owns the cache, root excepted, or may write to it:
+    what is in it would be trusted.
+    """
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    folder = os.path.join(base, "lkm", *parts)
+    cache = os.path.join(base, "lkm")
+    os.makedirs(base, exist_ok=True)
+    try:
+        os.mkdir(cache, 0o700)
+    except FileExistsError:
+        _check_ours(cache)
+    folder = os.path.join(cache, *parts)
     os.makedirs(folder, exist_ok=True)
     return folder
+
+
+def _check_ours(folder: str) -> None:
+    status = os.stat(folder)
+    if status.st_uid not in (os.geteuid(), 0):
+        raise PermissionError(1, "this cache belongs to another user; set XDG_CACHE_HOME", folder)
+    if status.st_mode & 0o022:
+        if status.st_uid != os.geteuid():
+            raise PermissionError(1, "others may write to this cache", folder)
+        os.chmod(folder, status.st_mode & 0o7755)

@@ -69,7 +69,7 @@ def test_lint_prints_like_a_compiler_and_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("verb", "arguments", "members"),
     [
-        ("why", ["a"], {"name", "meanings", "steps", "rules", "problems", "similar"}),
+        ("why", ["a"], {"name", "meanings", "steps", "rules", "problems", "similar", "early"}),
         ("graph", ["a"], {"roots", "modules", "edges", "problems"}),
         ("lint", [], {"findings"}),
     ],

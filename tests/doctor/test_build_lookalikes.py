@@ -73,7 +73,7 @@ def test_an_option_the_compiler_has_not(tmp_path: Path) -> None:
 def test_no_headers(tmp_path: Path) -> None:
     found = build(tmp_path, HEAD, headers=Path("/lib/modules/9.9.9-none/build"))
     assert (found[0].name, found[0].subject) == ("headers-missing", "9.9.9-none")
-    assert found[0].fixes[0].commands == ("sudo apt-get install linux-headers-9.9.9-none",)
+    assert any("linux-headers-9.9.9-none" in command for command in found[0].fixes[0].commands)
 
 
 def test_dkms_points_to_its_log() -> None:

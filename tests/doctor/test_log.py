@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lkm.doctor import log
 from lkm.doctor.finding import Finding
-from lkm.doctor.log_rules import RULES
+from lkm.doctor.rules.all_rules import RULES
 
 
 def causes(text: str) -> list[str]:

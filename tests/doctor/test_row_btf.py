@@ -18,7 +18,7 @@ from lkm.build import kbuild
 from lkm.doctor import log
 from lkm.doctor.finding import Finding, Severity
 from lkm.doctor.judge import Judgement, case_for, judge
-from lkm.doctor.log_rules import RULES
+from lkm.doctor.rules.all_rules import RULES
 from lkm.doctor.target_image import read_image
 from lkm.doctor.target_kernel import read_kernel
 from lkm.errors import KernelError

@@ -19,7 +19,7 @@ import pytest
 from lkm.cli.commands.kmod_tools import insmod
 from lkm.doctor import log
 from lkm.doctor.finding import Finding
-from lkm.doctor.log_rules import RULES
+from lkm.doctor.rules.all_rules import RULES
 from lkm.errors import KernelError
 from lkm.kernel.emulated import open_machine
 from lkm.kernel.kernel import Kernel

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lkm.doctor import log
-from lkm.doctor.log_rules import RULES
+from lkm.doctor.rules.all_rules import RULES
 from lkm.doctor.target_kernel import capable
 from lkm.errors import KernelError
 from lkm.kernel.emulated import open_machine

@@ -55,6 +55,8 @@ def run_case(kernel: str, seconds: float, case: str) -> dict[str, object]:
 
 def _clean(event: events.Event) -> bool:
     """Whether what is printed of an event is one line of printable text each."""
+    if isinstance(event, events.Progress):
+        return event.what.isprintable()
     lines = map(click.unstyle, _lines(event))
     return all(line.replace("\t", " ").isprintable() for line in lines)
 

@@ -37,14 +37,15 @@ CR=$'\r'
 _values() {
     local _name _index
     for _name in $_names; do
-        for _index in $(eval echo "\${!$_name[@]}"); do
-            eval "set -- $_name[$_index]=\\\"\${$_name[$_index]%\$CR}\\\""
+        local -n _array=$_name
+        for _index in "${!_array[@]}"; do
+            set -- $_name[$_index]=\"${_array[$_index]%$CR}\"
             echo "$@"
         done
+        unset -n _array
     done
-    set | while IFS= read -r _name; do
-        [[ $_name == DKMS_DIRECTIVE*=* ]] || continue
-        _name=${_name#*=}; _name=${_name#\'}; _name=${_name%\'}
+    for _name in "${!DKMS_DIRECTIVE@}"; do
+        _name=${!_name}
         echo "${_name%%=*}=\"${_name#*=}\""
     done
 }
@@ -55,18 +56,20 @@ _source() { # what a file says, as assignments
     _values
 }
 _answer() {
-    local _name _index _value
+    local _name _index
     for _name in $_names; do
-        for _index in $(eval echo "\${!$_name[@]}"); do
-            eval "_value=\${$_name[$_index]}"
-            printf '%s\0%s\0%s\0' "$_name" "$_index" "$_value"
+        local -n _array=$_name
+        for _index in "${!_array[@]}"; do
+            printf '%s\0%s\0%s\0' "$_name" "$_index" "${_array[$_index]}"
         done
+        unset -n _array
     done
     for _name in $_matched; do # ARRAY:SUBJECT, each element an extended regular expression
         local -n _array=${_name%%:*} _subject=${_name#*:}
         for _index in "${!_array[@]}"; do
             [[ $_subject =~ ${_array[_index]} ]] && printf '=%s\0%s\0\0' "${_name%%:*}" "$_index"
         done
+        unset -n _array _subject
     done
 }
 _read() {

@@ -16,7 +16,7 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KERNEL = re.compile(r"[0-9]+\.")
+_KERNEL = re.compile(r"[0-9]{1,9}\.")
 _PATTERN = re.compile(r"[*?\[]")
 
 

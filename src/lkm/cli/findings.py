@@ -17,7 +17,7 @@ _WORDS = {
 
 def text_of(finding: Finding, *, indent: str = "") -> str:
     """Return one finding as lines, each ending in a newline."""
-    lines = [f"{_WORDS[finding.severity]}: {finding.cause}"]
+    lines = [f"{_WORDS[finding.severity]}: {printable(finding.cause)}"]
     if finding.errno and finding.severity is Severity.FATAL:
         lines.append(f"  errno     {finding.errno_name}")
     if finding.message:
@@ -27,8 +27,8 @@ def text_of(finding: Finding, *, indent: str = "") -> str:
         where = f"  ({evidence.source})" if evidence.source else ""
         lines.append(f"  {evidence.what:{max(width, 9)}} {printable(evidence.value)}{where}")
     for fix in finding.fixes:
-        lines.append(f"  fix       {fix.text}")
-        lines += [f"      {command}" for command in fix.commands]
+        lines.append(f"  fix       {printable(fix.text)}")
+        lines += [f"      {printable(command)}" for command in fix.commands]
     return "".join(f"{indent}{line}\n" for line in lines)
 
 
@@ -42,10 +42,11 @@ def grouped(findings: Iterable[Finding]) -> str:
     groups: dict[str, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.name, []).append(finding)
-    return "\n".join(_group(group) for group in groups.values())
+    return "\n".join(group_text(group) for group in groups.values())
 
 
-def _group(group: list[Finding]) -> str:
+def group_text(group: list[Finding]) -> str:
+    """Return findings of one cause as one: the first, and the others' subjects."""
     text = text_of(group[0])
     others = [finding.subject for finding in group[1:] if finding.subject]
     if not others:

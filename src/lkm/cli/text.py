@@ -1,4 +1,4 @@
-"""How the commands write some things, and text that comes from elsewhere."""
+"""How the commands write text that comes from elsewhere."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ if TYPE_CHECKING:
 _ACTING = "\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069"
 _ANY_ACTING = re.compile(f"[{_ACTING}]")
 _ANY_BUT_COLOURS = re.compile(f"(\\x1b\\[[0-9;]{{0,20}}m)|[{_ACTING}]")
-
-
-def colons(digest: str) -> str:
-    """Return a fingerprint the way mokutil and MokManager show it."""
-    return ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -387,7 +387,7 @@ _LABEL = 10
 _TRACE = re.compile(
     r"(?:R[A-Z0-9]{1,2}: |RIP: 0033:|RSP: |EFLAGS: |Code: |CS: |FS: |CR[0-9]: |DR[0-9]: |PKRU: |"
     r"Call Trace:|Modules linked in: |CPU: \d|Hardware name: |Workqueue: |---\[ end trace|"
-    r" *</?[A-Z]+>|"
+    r" {0,8}</?[A-Z]{1,16}>|"
     r" (?:\? )?[\w.]+\+0x[0-9a-f]+/0x)"
 )
 _TIME = re.compile(r"\[ *\d+\.\d+\] ")

@@ -22,10 +22,12 @@ TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import ModuleType
-    from typing import Any
+    from typing import Any, TypeVar
 
     from lkm.depmod.module_facts import Facts
     from lkm.depmod.signature import Signature
+
+    _Bytes = TypeVar("_Bytes", bytes, bytes | memoryview)
 
     Scanned = tuple[Facts, Signature]
 
@@ -45,7 +47,6 @@ _header = Struct("<6s34xQ10xHHH").unpack_from
 _ELF64_LITTLE = b"\x7fELF\x02\x01"
 _SECTION = 64
 _SYMBOL = 24
-_GAP = 4096  # between two sections: to read it costs less than to read twice
 _NAMES_GUESS = 1024  # the section names usually lie just before the section headers
 _LARGEST = 1 << 28  # bytes; the careful reader knows how large a module may be
 _ONE_BYTE = 256
@@ -156,22 +157,11 @@ def _usual_facts(read: Read, keep: Keep, file: Any, size: int) -> Facts:
     sections = words, kinds, names = _sections(read, file, size)
     find, index = names.rfind, kinds.index  # from the back, which is quicker
     header = _WORDS * index(_PROGBITS | find(b"\0.modinfo\0") + 1)
-    begin, length = words[header + _OFFSET], words[header + _SIZE]
-    end = begin + length
+    modinfo = _section(read, file, size, words, header)
     place = find(b"\0__versions\0") + 1
+    versions: bytes | memoryview = b""
     if place:
-        header = _WORDS * index(_PROGBITS | place)
-        first, records = words[header + _OFFSET], words[header + _SIZE]
-        last = first + records
-    else:
-        first, records, last = end, 0, end
-    if end > size or last > size:
-        raise _UnusualError
-    if end <= first <= end + _GAP:
-        both = keep(file, last - begin, begin)
-        modinfo, versions = bytes(both[:length]), both[first - begin :]
-    else:
-        modinfo, versions = read(file, length, begin), keep(file, records, first)
+        versions = _section(keep, file, size, words, _WORDS * index(_PROGBITS | place))
     aliases = softdeps = weakdeps = exports = b""
     if b"alias=" in modinfo:
         aliases = _fields(modinfo, b"alias=")
@@ -219,7 +209,13 @@ def _sections(read: Read, file: Any, size: int) -> Sections:
     return words, words[::_WORDS].tolist(), names
 
 
-def _section(read: Read, file: Any, size: int, words: memoryview[int], header: int) -> bytes:
+def _section(
+    read: Callable[[Any, int, int], _Bytes],
+    file: Any,
+    size: int,
+    words: memoryview[int],
+    header: int,
+) -> _Bytes:
     """Return the bytes of the section with this header."""
     if words[header + _OFFSET] + words[header + _SIZE] > size:
         raise _UnusualError
@@ -254,24 +250,15 @@ def _exports(read: Read, file: Any, size: int, sections: Sections) -> bytes:
     exports = strings.replace(b"\0\0", b"\0")
     if exports.count(b"\0") * 4 == checksums and exports[:1] != b"\0" and exports[-1:] == b"\0":
         return exports
-    exports = ended([name for name in strings.split(b"\0") if name])
-    if exports.count(b"\0") * 4 == checksums:
-        return exports
     # There are namespaces among the names, or no CRCs at all.
     place = names.find(b"\0.strtab\0") + 1
     texts = _section(read, file, size, words, _WORDS * kinds.index(_STRTAB | place))
     named = [text.partition(b"\0")[0] for text in texts.split(b"\0__crc_")[1:]]
-    if not named or len(named) * 4 == checksums:
-        return ended(named) or exports
-    place = names.find(b"\0.symtab\0") + 1
-    symbols = _section(read, file, size, words, _WORDS * kinds.index(_SYMTAB | place))
-    return ended(
-        [
-            texts[at + 6 : texts.index(0, at)]
-            for at in memoryview(symbols).cast("I")[6::6].tolist()
-            if texts.startswith(b"__crc_", at)
-        ]
-    )
+    if not named:
+        return ended([name for name in strings.split(b"\0") if name])
+    if len(named) * 4 != checksums:
+        raise _UnusualError
+    return ended(named)
 
 
 def _undefined(read: Read, file: Any, size: int, sections: Sections) -> list[bytes]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lkm.doctor import disassembly, symbolize, verdict
 from lkm.doctor.disassembly import Instruction
-from lkm.doctor.oops import Location, Oops
+from lkm.doctor.reports.facts import Location, Oops
 from lkm.doctor.symbolize import SourceLine
 from lkm.doctor.verdict import ModuleRange, RegisterNote, Suspect
 from lkm.elf.file import Symbol
@@ -142,7 +142,7 @@ class _Objects(contextlib.AbstractContextManager["_Objects"]):
         """Return the instructions around the fault: the module's own, else the log's bytes."""
         place = oops.location
         found = self._symbol(place) if place is not None and place.module else None
-        if found is not None and place is not None:
+        if found is not None and place is not None and oops.machine in ("", "x86-64", "i386"):
             path, image, symbol = found
             section = image.elf.section_at(symbol.section).name
             listing = disassembly.of_function(
@@ -150,7 +150,7 @@ class _Objects(contextlib.AbstractContextManager["_Objects"]):
             )
             if listing:
                 return listing
-        return disassembly.of_code(oops.code) if oops.code is not None else ()
+        return disassembly.of_code(oops.code, oops.machine) if oops.code is not None else ()
 
 
 @contextlib.contextmanager

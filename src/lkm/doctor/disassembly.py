@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from lkm.doctor.oops import Code
+from lkm.doctor.reports.facts import Code
 
 _TIMEOUT = 30.0
 
@@ -46,20 +46,91 @@ def of_function(
     return tuple(i for i in found if i.offset >= fault - around)
 
 
-def of_code(code: Code, machine: str = "i386:x86-64") -> tuple[Instruction, ...]:
-    """Disassemble the bytes of a ``Code:`` line; offsets count from the trapping instruction.
+# Machines that objdump on an x86 host does not know are capstone's.
+_OBJDUMP = {"x86-64": "i386:x86-64", "i386": "i386", "": "i386:x86-64"}
 
-    The bytes before it may start in the middle of an instruction: the start that makes the
-    trapping one begin where the log says is taken. Without objdump: the bytes, undecoded.
+
+def of_code(code: Code, machine: str = "x86-64") -> tuple[Instruction, ...]:
+    """Disassemble the machine code of a report, of that machine; offsets count from the trap.
+
+    The bytes of an x86 before it may start in the middle of an instruction: the start that makes
+    the trapping one begin where the log says is taken. Where no disassembler for the machine is
+    installed: the bytes, undecoded.
     """
+    if code.decoded:
+        return tuple(Instruction(at, data, text, at == 0) for at, data, text in code.decoded)
+    if not code.data:
+        return ()
+    if machine not in _OBJDUMP:
+        return _by_capstone(code, machine) or _undecoded(code)
     tool = shutil.which("objdump")
-    if tool is None or not code.data:
-        return _undecoded(code)
+    if tool is None:
+        return _x86_by_capstone(code, machine) or _undecoded(code)
+    objdump = _OBJDUMP[machine]
     for skip in range(min(16, code.fault + 1)):
-        found = _disassemble(tool, code.data[skip:], code.fault - skip, machine)
+        found = _disassemble(tool, code.data[skip:], code.fault - skip, objdump)
         if any(i.fault for i in found):
             return found
-    return _disassemble(tool, code.data[code.fault :], 0, machine)
+    return _disassemble(tool, code.data[code.fault :], 0, objdump)
+
+
+def _modes(machine: str) -> tuple[int, int] | None:
+    import capstone as cs  # an optional extra; takes 50 ms
+
+    known = {
+        "x86-64": (cs.CS_ARCH_X86, cs.CS_MODE_64),
+        "i386": (cs.CS_ARCH_X86, cs.CS_MODE_32),
+        "arm64": (cs.CS_ARCH_ARM64, cs.CS_MODE_LITTLE_ENDIAN),
+        "arm": (cs.CS_ARCH_ARM, cs.CS_MODE_ARM),
+        "riscv64": (cs.CS_ARCH_RISCV, cs.CS_MODE_RISCV64 | cs.CS_MODE_RISCVC),
+        "ppc64": (cs.CS_ARCH_PPC, cs.CS_MODE_64 | cs.CS_MODE_BIG_ENDIAN),
+        "ppc": (cs.CS_ARCH_PPC, cs.CS_MODE_32 | cs.CS_MODE_BIG_ENDIAN),
+        "mips": (cs.CS_ARCH_MIPS, cs.CS_MODE_MIPS32 | cs.CS_MODE_BIG_ENDIAN),
+        "s390x": (cs.CS_ARCH_SYSZ, cs.CS_MODE_BIG_ENDIAN),
+        "sparc64": (cs.CS_ARCH_SPARC, cs.CS_MODE_V9 | cs.CS_MODE_BIG_ENDIAN),
+    }
+    return known.get(machine)
+
+
+def _decode(data: bytes, at: int, modes: tuple[int, int]) -> list[Instruction]:
+    """Decode as far as it can be; what is no instruction stands as its bytes."""
+    import capstone as cs
+
+    engine = cs.Cs(*modes)
+    engine.skipdata = True
+    return [
+        Instruction(at + i.address, bytes(i.bytes), f"{i.mnemonic} {i.op_str}".strip())
+        for i in engine.disasm(data, 0)
+    ]
+
+
+def _by_capstone(code: Code, machine: str) -> tuple[Instruction, ...]:
+    """Decode instructions of one size, or, for riscv, parcels from the trapping one on."""
+    try:
+        modes = _modes(machine)
+    except ImportError:
+        return ()
+    if modes is None:
+        return ()
+    before = _decode(code.data[: code.fault], -code.fault, modes)
+    after = _decode(code.data[code.fault :], 0, modes)
+    if not after:
+        return ()
+    first = after[0]
+    return (*before, Instruction(0, first.data, first.text, fault=True), *after[1:])
+
+
+def _x86_by_capstone(code: Code, machine: str) -> tuple[Instruction, ...]:
+    try:
+        modes = _modes(machine or "x86-64")
+    except ImportError:
+        return ()
+    assert modes is not None
+    for skip in range(min(16, code.fault + 1)):
+        found = _decode(code.data[skip:], skip - code.fault, modes)
+        if any(i.offset == 0 for i in found):
+            return tuple(Instruction(i.offset, i.data, i.text, i.offset == 0) for i in found)
+    return ()
 
 
 def _disassemble(tool: str, data: bytes, fault: int, machine: str) -> tuple[Instruction, ...]:

@@ -19,7 +19,8 @@ LONGEST_COMMAND = 4095
 """Bytes one write to the control file may have (USER_BUF_PAGE - 1)."""
 
 _SITE = re.compile(
-    r"(?P<file>\S.*?):(?P<line>\d+) \[(?P<module>[^\]]*)\](?P<function>\S+) "
+    r"^(?P<file>\S[^:\n]{0,1000}):(?P<line>\d{1,9}) "
+    r"\[(?P<module>[^\]\n]{0,64})\](?P<function>\S{1,500}) "
     r'=(?P<flags>\w+) "(?P<format>.*)"(?: class:(?P<class>.+))?'
 )
 _FLAGS = re.compile(r"[-+=][a-z_]+")

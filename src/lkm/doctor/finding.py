@@ -29,12 +29,41 @@ class Evidence:
     source: str = ""
 
 
+class Need(enum.StrEnum):
+    """What a fix wants from the distribution: each has its own commands for it."""
+
+    HEADERS = "headers"
+    """The headers of a kernel, to build modules against."""
+    MODULES = "modules"
+    """The modules of a kernel that its main package leaves out."""
+    KERNEL = "kernel"
+    """A kernel with its modules."""
+    REINSTALL = "reinstall"
+    """The package that owns a file, again."""
+    INITRAMFS = "initramfs"
+    """The initramfs made anew."""
+    BOOT_OPTIONS = "boot-options"
+    """The kernel's command line edited."""
+    COMPILER = "compiler"
+    """The compiler and make."""
+    DKMS = "dkms"
+    """Modules of DKMS, or of what the distribution has for it, built for a kernel."""
+    REBOOT = "reboot"
+    """A reboot, where the distribution removes the running kernel's modules when it upgrades."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A remedy in words, and as commands to copy (none where no command can do it)."""
+    """A remedy in words, and as commands to copy (none where no command can do it).
+
+    ``need`` is what it takes from the distribution, ``about`` the release or path that is meant:
+    ``lkm.doctor.distributions.adapted`` puts that distribution's commands before ``commands``.
+    """
 
     text: str
     commands: tuple[str, ...] = ()
+    need: Need | None = None
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def decode(data: bytes, path: str = "") -> Target:
         raise FormatError(f"at most {_LARGEST >> 20} MiB", "more", path=path, hint=hint)
     try:
         document = msgspec.json.decode(data, type=_Document)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise FormatError(f"a {SCHEMA} document", str(error), path=path, hint=hint) from None
     if document.schema != SCHEMA:
         raise FormatError(f"the schema {SCHEMA}", repr(document.schema[:40]), path=path, hint=hint)

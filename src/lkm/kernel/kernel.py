@@ -7,6 +7,7 @@ It is written over :class:`~lkm.kernel.syscalls.Syscalls` alone: system calls, a
 from __future__ import annotations
 
 import enum
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -17,7 +18,7 @@ from lkm.kernel.log import LogRecord
 from lkm.kernel.log_reader import LogWatch, read_log
 from lkm.kernel.proc import LoadedModule, parse_modules, sysfs_order
 from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
-from lkm.module import compression
+from lkm.module import compression, forced
 from lkm.module.image import ModuleImage
 from lkm.module.names import normalize
 
@@ -274,7 +275,10 @@ class Kernel(Closing):
             if self._decompression() != packing.value:
                 return self._load_bytes(compression.decompress(data), text, flags)
             flags |= LoadFlags.COMPRESSED_FILE
-        return self._finit(path, text, flags)
+        outcome = self._finit(path, text, flags)
+        if outcome.errno == errno.ENOSYS:
+            return self._init(compression.decompress(data), text, flags)
+        return outcome
 
     def _decompression(self) -> str:
         """The one format this kernel unpacks by itself; empty when it does not."""
@@ -292,9 +296,21 @@ class Kernel(Closing):
         path = f"{folder}/.lkm-module-{os.getpid()}"
         self._write(path, data, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            return self._finit(path, text, flags)
+            outcome = self._finit(path, text, flags)
         finally:
             self.syscalls.unlink(path)
+        return self._init(data, text, flags) if outcome.errno == errno.ENOSYS else outcome
+
+    def _init(self, data: bytes, text: str, flags: LoadFlags) -> SyscallOutcome:
+        """init_module where finit_module is absent, or forbidden (seccomp), as libkmod does.
+
+        It takes no flags: what a kernel is not to compare is taken out of the module.
+        """
+        if flags & LoadFlags.IGNORE_MODVERSIONS:
+            data = forced.without_versions(data)
+        if flags & LoadFlags.IGNORE_VERMAGIC:
+            data = forced.without_vermagic(data)
+        return self.syscalls.init_module(data, text)
 
     def _finit(self, path: str, text: str, flags: LoadFlags) -> SyscallOutcome:
         descriptor = self._open(path, os.O_RDONLY)

@@ -74,9 +74,13 @@ def find_kernel(release: str) -> KnownKernel:
 
 def fetched_releases() -> list[str]:
     """Return the releases of the fetched kernels, in no order."""
+    try:
+        entries = list(cache_folder().iterdir())
+    except OSError:  # no cache can be had: no home, read-only, another user's
+        return []
     return [
         entry.name
-        for entry in cache_folder().iterdir()
+        for entry in entries
         if not entry.name.startswith(".") and (entry / "lib/modules" / entry.name).is_dir()
     ]
 

@@ -17,6 +17,7 @@ from lkm.errors import FormatError, UnsupportedError
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 MEMORY_LIMIT = 128 * 1024 * 1024
@@ -25,6 +26,7 @@ MEMORY_LIMIT = 128 * 1024 * 1024
 _SMALLEST_LIMIT = 16 * 1024 * 1024
 _LARGEST_RATIO = 64
 _ZSTD_STEP = 1024
+_MOST_STREAMS = 1024
 
 
 class Compression(Enum):
@@ -85,23 +87,55 @@ _TOOLS = {Compression.GZIP: "gzip -t", Compression.XZ: "xz -t", Compression.ZSTD
 def _gunzip(data: bytes, limit: int) -> tuple[bytes, str]:
     import zlib  # each only where a module is packed so
 
-    decoder = zlib.decompressobj(wbits=31)
+    def member(rest: bytes, room: int) -> tuple[bytes, bytes | None]:
+        decoder = zlib.decompressobj(wbits=31)
+        unpacked = decoder.decompress(rest, room)
+        return unpacked, decoder.unused_data if decoder.eof else None
+
     try:
-        result = decoder.decompress(data, limit)
+        return _parts(data, b"\x1f\x8b", limit, member)
     except zlib.error as error:
         return b"", str(error)
-    return result, _ending(decoder.eof, len(result), limit)
 
 
 def _unxz(data: bytes, limit: int) -> tuple[bytes, str]:
     import lzma
 
-    try:
+    def stream(rest: bytes, room: int) -> tuple[bytes, bytes | None]:
         decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_LIMIT)
-        result = decoder.decompress(data, limit)
+        unpacked = decoder.decompress(rest, room)
+        # Between and behind streams there may be padding of zeros (xz(1)).
+        return unpacked, decoder.unused_data.lstrip(b"\0") if decoder.eof else None
+
+    try:
+        return _parts(data, b"\xfd7zXZ\0", limit, stream)
     except lzma.LZMAError as error:
         return b"", str(error)
-    return result, _ending(decoder.eof, len(result), limit)
+
+
+def _parts(
+    data: bytes,
+    magic: bytes,
+    limit: int,
+    unpack: Callable[[bytes, int], tuple[bytes, bytes | None]],
+) -> tuple[bytes, str]:
+    """Unpack a file of several streams one after the other, as all three formats allow.
+
+    ``unpack`` takes what is left and the room there is; it returns what it unpacked and what is
+    left after that, ``None`` where the stream did not end.
+    """
+    pieces: list[bytes] = []
+    size, rest = 0, data
+    while rest.startswith(magic):
+        unpacked, left = unpack(rest, limit - size + 1)
+        pieces.append(unpacked)
+        size += len(unpacked)
+        if left is None or size > limit:
+            return b"".join(pieces), _ending(False, size, limit)
+        if len(pieces) >= _MOST_STREAMS:
+            return b"", f"more than {_MOST_STREAMS} streams"
+        rest = left
+    return b"".join(pieces) if len(pieces) > 1 else pieces[0], ""
 
 
 def _unzstd(data: bytes, limit: int) -> tuple[bytes, str]:
@@ -111,21 +145,39 @@ def _unzstd(data: bytes, limit: int) -> tuple[bytes, str]:
         decompressor = zstandard().ZstdDecompressor(max_window_size=MEMORY_LIMIT)
         _of_thread.decompressor = decompressor
     library = zstandard()
-    pieces, size = [], 0
+
+    def frame(rest: bytes, room: int) -> tuple[bytes, bytes | None]:
+        decoder = decompressor.decompressobj()
+        pieces, size = [], 0
+        # In small steps, for the decoder has no limit of its own: 1 KiB gives at most 32 MiB.
+        for start in range(0, len(rest), _ZSTD_STEP):
+            end = start + _ZSTD_STEP
+            pieces.append(decoder.decompress(rest[start:end]))
+            size += len(pieces[-1])
+            if decoder.eof:
+                left = decoder.unused_data + rest[end:]
+                return b"".join(pieces), _without_skippable_frames(left)
+            if size >= room:
+                break
+        return b"".join(pieces), None
+
     try:
         if 0 <= library.frame_content_size(data) <= limit:
             # The zstd program notes the size of a file it packs: at once is five times as fast.
-            return decompressor.decompress(data), ""
-        decoder = decompressor.decompressobj()
-        # In small steps, for the decoder has no limit of its own: 1 KiB gives at most 32 MiB.
-        for start in range(0, len(data), _ZSTD_STEP):
-            pieces.append(decoder.decompress(data[start : start + _ZSTD_STEP]))
-            size += len(pieces[-1])
-            if decoder.eof or size >= limit:
-                break
+            return decompressor.decompress(data, allow_extra_data=False), ""
+    except library.ZstdError:
+        pass  # several frames, or damaged: told apart below
+    try:
+        return _parts(data, b"\x28\xb5\x2f\xfd", limit, frame)
     except library.ZstdError as error:
         return b"", str(error)
-    return b"".join(pieces), _ending(decoder.eof and size <= limit, size, limit)
+
+
+def _without_skippable_frames(data: bytes) -> bytes:
+    """Return what follows skippable frames, which hold nothing of the file (RFC 8878, 3.1.2)."""
+    while len(data) >= 8 and data[1:4] == b"\x2a\x4d\x18" and data[0] >> 4 == 5:
+        data = data[8 + int.from_bytes(data[4:8], "little") :]
+    return data
 
 
 _of_thread = threading.local()

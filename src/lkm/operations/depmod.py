@@ -60,7 +60,7 @@ def _request(order: Order, report: Report) -> IndexRequest:
         release=order.release,
         output=order.output,
         config=order.config or DIRECTORIES,
-        cache=files.cache_folder("depmod") if order.cached else "",
+        cache=_cache() if order.cached else "",
         workers=workers,
         busy=are_busy(workers),
         warn_twice=order.warn_twice,
@@ -69,6 +69,13 @@ def _request(order: Order, report: Report) -> IndexRequest:
         kernel_symbols=_kernel_symbols(order, report),
         check_crcs=bool(order.symvers),
     )
+
+
+def _cache() -> str:
+    try:
+        return files.cache_folder("depmod")
+    except OSError:  # no home, read-only, another user's: everything is read
+        return ""
 
 
 def _kernel_symbols(order: Order, report: Report) -> dict[bytes, int] | None:

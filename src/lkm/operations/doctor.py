@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lkm.doctor import distributions
 from lkm.doctor.case import Case
 from lkm.doctor.causes import format, permission, state, tree
+from lkm.doctor.distribution_table import DISTRIBUTIONS
 from lkm.doctor.finding import Finding, Severity
 from lkm.doctor.judge import Judgement, Verdict, case_for, judge
 from lkm.doctor.target import Target, nearest
@@ -69,6 +71,8 @@ def examine(
         steps = [_file(subject, text, opened.target, Reason.REQUESTED)]
     else:
         steps = list(_name(subject, text, opened))
+    host = host_of(opened.target)
+    steps = [replace(step, judgement=_in_its_words(step.judgement, host)) for step in steps]
     decisive = next((s.judgement.decisive for s in steps if s.judgement.decisive), None)
     return Examination(
         subject=subject,
@@ -78,6 +82,23 @@ def examine(
         decisive=decisive,
         steps=tuple(steps),
     )
+
+
+def host_of(target: Target) -> distributions.HostIdentity:
+    """Return whose machine a target is, by its release, else by this machine's os-release."""
+    try:
+        with open("/etc/os-release", encoding="utf-8", errors="replace") as file:
+            text = file.read(1 << 16)
+    except OSError:
+        text = ""
+    return distributions.host_of_release(target.release, DISTRIBUTIONS, text)
+
+
+def _in_its_words(judgement: Judgement, host: distributions.HostIdentity) -> Judgement:
+    """Return the judgement with fixes in the words of the target's distribution."""
+    findings = tuple(distributions.adapted(each, host) for each in judgement.findings)
+    decisive = judgement.decisive and distributions.adapted(judgement.decisive, host)
+    return replace(judgement, findings=findings, decisive=decisive)
 
 
 def _as_root(opened: Opened) -> Opened:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from errno import ENOSYS
 
-from lkm.doctor import log
+from lkm.doctor import distributions, log
 from lkm.doctor.causes import permission, state
+from lkm.doctor.distribution_table import DISTRIBUTIONS
 from lkm.doctor.finding import Finding, Severity
-from lkm.doctor.log_rules import RULES, could_not_insert
+from lkm.doctor.rules.all_rules import RULES
+from lkm.doctor.rules.errno_alone import could_not_insert
 from lkm.errors import LkmError
 from lkm.kernel.kernel import Kernel
 from lkm.module.image import name_of
@@ -32,6 +34,17 @@ def first_finding(
     ``errno`` and ``lines`` are what the kernel answered and logged. The log names most causes;
     the look-alikes in it, and those it is silent about, are told apart by judging the file.
     """
+    finding = _finding(kernel, path, parameters, errno=errno, signal=signal, lines=lines)
+    try:
+        release = kernel.release
+    except OSError:  # without /proc the words are nobody's in particular
+        release = ""
+    return distributions.adapted(finding, distributions.host_of_release(release, DISTRIBUTIONS))
+
+
+def _finding(
+    kernel: Kernel, path: str, parameters: str, *, errno: int, signal: int, lines: Sequence[str]
+) -> Finding:
     module = name_of(path)
     if errno == ENOSYS and not kernel.exists("/proc/modules"):
         return permission.no_module_support()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from lkm.errors import FormatError, LkmError, NotFoundError
 from lkm.module import compression
 from lkm.module.compression import Compression
 from lkm.tree.module_files import module_files
+
+_OF_CONTENT = ("security.ima", "security.evm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +78,30 @@ def check_is_elf(data: bytes, path: str) -> None:
 
 
 def write(source: str, target: str, data: bytes, packed: Compression) -> None:
-    """Write ``data``, packed as ``packed``, to ``target`` with the mode and owner of ``source``.
+    """Write ``data``, packed as ``packed``, to ``target``, with the mode and owner of ``source``.
 
-    A symbolic link is followed, so that the file it names is replaced and not the link.
+    A symbolic link is followed, so that the file it names is replaced and not the link. The file is
+    a new one: other names of the old one (hard links) keep the old content. Of the extended
+    attributes, those of IMA and EVM are left out, for they hold for the old content.
     """
+    if os.path.islink(target) and os.lstat(target).st_uid not in (0, os.geteuid()):
+        raise PermissionError(
+            errno.EPERM, "a symbolic link of another user is not followed", target
+        )
     status = os.stat(source)
     place = os.path.realpath(target)
     with files.Replacing(place, mode=status.st_mode & 0o7777) as stream:
         stream.write(compression.compress(data, packed))
         if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
             os.fchown(stream.fileno(), status.st_uid, status.st_gid)
+        _copy_attributes(source, stream.fileno())
+
+
+def _copy_attributes(source: str, target: int) -> None:
+    with contextlib.suppress(OSError):  # a file system without
+        for name in os.listxattr(source):
+            if name not in _OF_CONTENT:
+                os.setxattr(target, name, os.getxattr(source, name))
 
 
 def failure(path: str, error: Exception) -> FileFailure:

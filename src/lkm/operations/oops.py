@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lkm.doctor import decode as decoding
@@ -19,19 +19,19 @@ __all__ = ["DecodedOops", "ModuleRange", "decode", "module_ranges"]
 
 
 def decode(
-    text: str,
+    log: str | Iterable[str],
     *,
     files: Sequence[Path] = (),
     vmlinux: Path | None = None,
     modules: Sequence[ModuleRange] = (),
 ) -> tuple[DecodedOops, ...]:
-    """Return every oops, BUG and warning in ``text``, decoded, in the log's order.
+    """Return every oops, BUG and warning in ``log``, a text or its lines, decoded, in its order.
 
     ``files`` are .ko files, or folders to search for them, before the kernels known here;
     ``vmlinux`` is the kernel with debug data; ``modules`` say where modules lay in memory.
     """
     finder = functools.cache(functools.partial(_find, tuple(files), vmlinux))
-    return tuple(decoding.decode(report, finder, modules) for report in oops.parse(text))
+    return tuple(decoding.decode(report, finder, modules) for report in oops.parse(log))
 
 
 def module_ranges(proc_modules: str) -> tuple[ModuleRange, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lkm.tree.root import Root
 
-_ENTRY = re.compile(r"\s*(\S+)\s+(\S+)\s+([cb])(\d+):(\d+)")
+_ENTRY = re.compile(r"\s{0,80}(\S{1,255})\s{1,80}(\S{1,255})\s{1,80}([cb])(\d{1,9}):(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from lkm.module.names import module_name, normalize_alias
+from lkm.operations.lint import initramfs
 from lkm.tree.config import Rule, softdeps
 from lkm.tree.config_files import Source
 from lkm.tree.plan import Plan, Reason, StepKind
@@ -53,6 +54,20 @@ class Meaning:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlyLoad:
+    """A module with rules that an initramfs may load, before the root file system's rules count.
+
+    ``image`` is the initramfs that is here ("" for none), ``newer`` the rules whose files changed
+    after it was made, ``command`` what makes it anew.
+    """
+
+    module: str
+    image: str
+    newer: tuple[str, ...]
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class NameExplanation:
     """The answer to ``lkm why``; ``similar`` are names that an unknown one may be a slip of."""
 
@@ -61,6 +76,7 @@ class NameExplanation:
     meanings: tuple[Meaning, ...]
     rules: tuple[Judged, ...]
     similar: tuple[str, ...]
+    early: tuple[EarlyLoad, ...] = ()
 
 
 def explain(resolver: Resolver, name: str) -> NameExplanation:
@@ -76,7 +92,22 @@ def explain(resolver: Resolver, name: str) -> NameExplanation:
     ]
     meanings = tuple(_meanings(resolver, name, plan))
     similar = () if plan.targets else _similar(resolver, name)
-    return NameExplanation(name, plan, meanings, tuple(rules), similar)
+    early = tuple(_early(resolver, rules))
+    return NameExplanation(name, plan, meanings, tuple(rules), similar, early)
+
+
+def _early(resolver: Resolver, rules: list[Judged]) -> Iterator[EarlyLoad]:
+    """Yield the modules with written rules that an initramfs may load first."""
+    written = [
+        j for j in rules if not j.rule.source.path.startswith((resolver.directory, "/proc/"))
+    ]
+    for module in dict.fromkeys(judged.module for judged in written):
+        if not initramfs.is_early(resolver, module):
+            continue
+        image = initramfs.image_of(resolver)
+        own = [judged.rule for judged in written if judged.module == module]
+        newer = [str(rule.source) for rule in own if image and initramfs.is_newer(rule, image)]
+        yield EarlyLoad(module, image, tuple(newer), initramfs.command_for(resolver))
 
 
 def _similar(resolver: Resolver, name: str) -> tuple[str, ...]:

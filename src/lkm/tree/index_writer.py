@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 _word = struct.Struct(">I").pack
 _ONE = _word(1)
-_JOINED_AT = 8192  # nodes
 _LEAF = HAS_PREFIX | HAS_VALUES
 _TABLES = [struct.Struct(f">BB{size}I").pack for size in range(129)]
 """For each number of bytes from a node's first child to its last: packs those two bytes, and
@@ -88,9 +87,7 @@ def _lay_out(
 
     Returns their bytes, the root's address and where they end.
     """
-    # One loop without calls: it runs for every alias and every symbol of a kernel. What it makes
-    # is joined now and then: using the same memory again is quicker than asking for more.
-    joined: list[bytes] = []
+    # One loop without calls: it runs for every alias and every symbol of a kernel.
     nodes: list[bytes] = []
     add = nodes.append
     position = HEADER_SIZE
@@ -138,11 +135,7 @@ def _lay_out(
             addresses.append(position | flags)
             add(node)
             position += len(node)
-        if len(nodes) > _JOINED_AT:
-            joined.append(b"".join(nodes))
-            nodes.clear()
-    joined += nodes
-    return joined, addresses[0], position
+    return nodes, addresses[0], position
 
 
 def _shared(keys: Sequence[bytes]) -> list[int]:

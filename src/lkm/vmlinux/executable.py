@@ -6,12 +6,12 @@ Source of the format: ``include/uapi/linux/elf.h``.
 from __future__ import annotations
 
 import functools
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lkm.elf import machine, notes
-from lkm.elf.types import LAYOUTS, Section, SectionType
+from lkm.elf.file import ElfFile
+from lkm.elf.source import BytesSource
+from lkm.elf.types import LAYOUTS, Section
 from lkm.errors import FormatError, UnsupportedError
 from lkm.vmlinux import payload
 
@@ -43,17 +43,13 @@ class Executable:
             )
         if data[:4] != b"\x7fELF" or len(data) < 64:
             raise FormatError("an ELF file", repr(data[:8]), path=path)
-        layout = LAYOUTS.get(data[4:6])
-        if layout is None:
-            raise FormatError(
-                "ELF class and byte order 1 or 2", repr(data[4:6]), path=path, offset=4
-            )
-        self._layout = layout
-        self.pointer_size = 4 * data[4]
-        self.byte_order = layout.order
-        fields = layout.header.unpack_from(data)
-        (self.type, self.machine_number, _, self.entry, self._phoff, self._shoff) = fields[:6]
-        (_, _, _, self._phnum, _, self._shnum, self._shstrndx) = fields[6:]
+        self._elf = ElfFile(BytesSource(data, path))
+        self.pointer_size = self._elf.header.bits // 8
+        self.byte_order = self._elf.byte_order
+        self.machine_number = self._elf.header.machine
+        self._layout = LAYOUTS[data[4:6]]
+        fields = self._layout.header.unpack_from(data)
+        self.entry, self._phoff, self._phnum = fields[3], fields[4], fields[9]
 
     @property
     def machine(self) -> str:
@@ -63,23 +59,15 @@ class Executable:
     @functools.cached_property
     def sections(self) -> dict[str, Section]:
         """The sections by name; of several with one name the first."""
-        headers = list(self._table("section", self._layout.section, self._shoff, self._shnum))
-        if not headers or self._shstrndx >= len(headers):
-            return {}
-        names = headers[self._shstrndx]
-        strings = self._bytes(names[4], names[5])
-        found: dict[str, Section] = {}
-        for index, (name, *rest) in enumerate(headers):
-            text = _string(strings, name)
-            found.setdefault(text, Section(index, text, *rest))
-        return found
+        return {section.name: section for section in reversed(self._elf.sections)}
 
     @functools.cached_property
     def segments(self) -> tuple[Segment, ...]:
         """The ``PT_LOAD`` program headers, in file order."""
         wide = self.pointer_size == 8
         loads = []
-        for header in self._table("program", self._layout.segment, self._phoff, self._phnum):
+        table = self._bytes(self._phoff, self._layout.segment.size * self._phnum)
+        for header in self._layout.segment.iter_unpack(table):
             if header[0] != _PT_LOAD:
                 continue
             if wide:
@@ -97,9 +85,7 @@ class Executable:
     def content(self, section: str) -> bytes | None:
         """Return the bytes of a section, or ``None`` when there is none of that name."""
         header = self.sections.get(section)
-        if header is None or header.type == SectionType.NOBITS:
-            return None
-        return self._bytes(header.offset, header.size)
+        return self._elf.data(header) or None if header else None
 
     def offset(self, address: int) -> int:
         """Return where in ``data`` the byte at a virtual address is."""
@@ -127,18 +113,3 @@ class Executable:
                 f"{size} bytes", f"{max(len(self.data) - offset, 0)}", path=self.path, offset=offset
             )
         return self.data[offset : offset + size]
-
-    def _table(
-        self, what: str, form: struct.Struct, offset: int, count: int
-    ) -> Iterator[tuple[int, ...]]:
-        end = offset + form.size * count
-        if end > len(self.data):
-            raise FormatError(
-                f"{count} {what} headers", "the end of the file", path=self.path, offset=offset
-            )
-        yield from form.iter_unpack(memoryview(self.data)[offset:end])
-
-
-def _string(strings: bytes, offset: int) -> str:
-    end = strings.find(b"\0", offset)
-    return strings[offset : end if end >= 0 else len(strings)].decode("utf-8", "replace")

@@ -17,6 +17,7 @@ import pytest
 from lkm.module.image import ModuleImage
 from lkm.module.signature import strip
 from lkm.signing import keys
+from lkm.signing.efi import GLOBAL, variable_name
 from tests.support.dkms import KERNELS, NO_HEADERS, Outcome, World, module, run
 from tests.support.elf_writer import Object, Section
 from tests.support.kernels import KernelFiles
@@ -308,6 +309,31 @@ def test_our_signature_is_that_of_sign_file(kernel: KernelFiles, signing_world: 
     ]
     subprocess.run(command, cwd=world.root, check=True)
     assert built.read_bytes() == theirs.read_bytes()
+
+
+def test_a_machine_with_secure_boot_is_told_at_once(signing_world: World) -> None:
+    """What will be refused after the next boot is said on installation."""
+    world = signing_world
+    variables = world.root / "sys/firmware/efi/efivars"
+    variables.mkdir(parents=True)
+    name = variable_name("SecureBoot", GLOBAL)
+    (variables / name).write_bytes(b"\6\0\0\0\1")
+    command = [*PROGRAM, "install", "hello/1.0", "-k", FIRST, "--root", str(world.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    certificate = world.root / "certificate"
+    assert f"Enrol it: mokutil --import {certificate}\n" in done.stderr
+    again = subprocess.run(
+        [*command, "--force"],
+        env={**os.environ, "try_sign_modules": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "hello/1.0 will be refused" in again.stderr  # still the signed build
+    (variables / name).write_bytes(b"\6\0\0\0\0")
+    quiet = subprocess.run([*command, "--force"], capture_output=True, text=True, check=False)
+    assert "Secure Boot" not in quiet.stderr
 
 
 def test_a_new_key_is_private_and_never_replaced(

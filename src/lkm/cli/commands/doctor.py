@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from lkm.cli import findings
 from lkm.cli.output import print_json
-from lkm.cli.reading import read_log
+from lkm.cli.reading import log_lines
 from lkm.cli.target_options import target_options
-from lkm.doctor.finding import Severity
+from lkm.doctor.finding import Finding, Severity
 from lkm.errors import UsageError
 from lkm.operations import doctor
 from lkm.operations.doctor import Examination, Examined, Where
+
+if TYPE_CHECKING:
+    from lkm.operations.log_explanation import LogReading
+
+_SHOWN = 60
 
 
 @click.command("doctor")
@@ -64,18 +70,61 @@ def command(
 
 
 def _explain(log: str, where: Where | None, as_json: bool) -> int:
-    from lkm.operations.log_explanation import explain_log, with_line  # all the known messages
+    from lkm.operations.log_explanation import read_log  # all the known messages
 
-    text = read_log(log)
     opened = doctor.open_target(where) if where else None
-    found = explain_log(text, opened)
+    read = read_log(log_lines(log), opened)
+    found = read.explanations
     if as_json:
-        print_json("doctor-log", explanations=found)
-    elif not found:
-        click.echo("nothing in this text is a failed load that the doctor knows")
+        print_json("doctor-log", explanations=found, host=_host(read), unexplained=read.unexplained)
     else:
-        click.echo(findings.texts_of(with_line(each) for each in found), nl=False)
+        click.echo(_told(read), nl=False)
     return 1 if any(each.finding.severity is Severity.FATAL for each in found) else 0
+
+
+def _host(read: LogReading) -> dict[str, str]:
+    distribution = read.host.distribution
+    return {
+        "distribution": distribution.name if distribution else "",
+        "release": read.host.release,
+        "why": read.host.why,
+    }
+
+
+def _told(read: LogReading) -> str:
+    from lkm.operations.log_explanation import with_line
+
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for each in read.explanations:
+        found = each.finding
+        key = (found.name, found.module, "" if found.subject else found.cause)
+        groups.setdefault(key, []).append(_of_module(with_line(each)))
+    parts = [findings.group_text(group) for group in list(groups.values())[:_SHOWN]]
+    if len(groups) > _SHOWN:
+        parts.append(f"and {len(groups) - _SHOWN} more causes; --json has them all\n")
+    if not read.explanations:
+        parts.append("nothing in this text is a failed load that the doctor knows\n")
+    if read.unexplained and not any(_is_fatal(each.finding) for each in read.explanations):
+        lines = (
+            f"  line {number}: {findings.printable(text)}\n" for number, text in read.unexplained
+        )
+        parts.append("these lines look like errors, and are not known:\n" + "".join(lines))
+    if read.host.distribution and parts and read.explanations:
+        parts.append(
+            f"machine: {read.host.distribution.name} ({findings.printable(read.host.why)})\n"
+        )
+    return "\n".join(parts)
+
+
+def _of_module(finding: Finding) -> Finding:
+    """Return the finding with its module named in the cause: a log is of many."""
+    if not finding.module or finding.module in finding.cause:
+        return finding
+    return replace(finding, cause=f"{finding.module}: {finding.cause}")
+
+
+def _is_fatal(finding: Finding) -> bool:
+    return finding.severity is Severity.FATAL
 
 
 def _users(module: str, kernel: str, as_json: bool) -> int:

@@ -7,10 +7,14 @@ from typing import IO
 
 import click
 
+from lkm.cli.findings import printable
 from lkm.cli.output import print_json
-from lkm.cli.reading import read_log
+from lkm.cli.reading import log_lines
+from lkm.doctor import verdict
 from lkm.operations import oops
 from lkm.operations.oops import DecodedOops
+
+_DETAILS, _FRAMES, _OTHER_FRAMES, _WIDEST = 12, 40, 8, 1000
 
 _PATH = click.Path(exists=True, path_type=Path)
 
@@ -47,7 +51,7 @@ def command(
     Exit status: 0 when the log holds no report, 1 when it holds one or more.
     """
     ranges = oops.module_ranges(proc_modules.read()) if proc_modules else ()
-    found = oops.decode(read_log(log), files=files, vmlinux=vmlinux, modules=ranges)
+    found = oops.decode(log_lines(log), files=files, vmlinux=vmlinux, modules=ranges)
     if as_json:
         print_json("oops", reports=found)
     elif not found:
@@ -59,22 +63,29 @@ def command(
 
 def text_of(report: DecodedOops) -> str:
     """Return the report as text, a blank line between its parts."""
-    parts = [_headline(report), _frames(report), _instructions(report), _registers(report)]
+    parts = [_headline(report), _frames(report), _others(report), _instructions(report)]
+    parts.append(_registers(report))
     parts.append("".join(f"note: {note}\n" for note in report.notes))
     return "\n".join(part for part in parts if part)
 
 
 def _headline(report: DecodedOops) -> str:
     oops_ = report.oops
-    lines = [f"{oops_.kind.value}: {oops_.title}", f"  what      {report.words}"]
+    lines = [f"{oops_.kind.value}: {printable(oops_.title[:_WIDEST])}"]
+    lines.append(f"  what      {printable(report.words[:_WIDEST])}")
+    # What the kernel says of it in words, the sentences that explain before anything decoded.
+    lines += [f"  log       {printable(text[:_WIDEST])}" for text in oops_.details[:_DETAILS]]
     if report.suspect:
         lines.append(f"  suspect   {report.suspect.module}: {report.suspect.reason}")
     else:
         lines.append("  suspect   no module shows in it")
     if oops_.comm:
-        lines.append(f"  task      {oops_.comm} (pid {oops_.pid}) on CPU {oops_.cpu}")
+        pid = f" (pid {oops_.pid})" if oops_.pid is not None else ""
+        cpu = f" on CPU {oops_.cpu}" if oops_.cpu is not None else ""
+        lines.append(f"  task      {printable(oops_.comm)}{pid}{cpu}")
     if oops_.release:
-        lines.append(f"  kernel    {oops_.release}")
+        machine = f" ({oops_.machine})" if oops_.machine else ""
+        lines.append(f"  kernel    {printable(oops_.release)}{machine}")
     for flag in oops_.taints:
         lines.append(f"  taint {flag.letter}   {flag.meaning}: {flag.cause}")
     if not oops_.complete:
@@ -86,7 +97,7 @@ def _frames(report: DecodedOops) -> str:
     if not report.frames:
         return ""
     lines = ["  where"]
-    for frame in report.frames:
+    for frame in report.frames[:_FRAMES]:
         mark = "" if frame.location.reliable else "? "
         lines.append(f"    {mark}{frame.location}")
         for place in frame.source:
@@ -94,6 +105,18 @@ def _frames(report: DecodedOops) -> str:
             lines.append(f"        {place.file}:{place.line}{name}")
             if place.text:
                 lines.append(f"        | {place.text.strip()}")
+    if len(report.frames) > _FRAMES:
+        lines.append(f"    … {len(report.frames) - _FRAMES} more")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _others(report: DecodedOops) -> str:
+    """The further traces: who allocated the object, who freed it."""
+    lines = []
+    for other in report.oops.others:
+        lines.append(f"  {printable(other.title)}")
+        told = [place for place in other.frames if not verdict.is_reporter(place.function)]
+        lines += [f"    {place}" for place in (told or other.frames)[:_OTHER_FRAMES]]
     return "".join(f"{line}\n" for line in lines)
 
 

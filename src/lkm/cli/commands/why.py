@@ -37,6 +37,7 @@ def _document(answer: NameExplanation) -> dict[str, object]:
         "rules": answer.rules,
         "problems": answer.plan.problems,
         "similar": answer.similar,
+        "early": answer.early,
     }
 
 
@@ -47,6 +48,7 @@ def text(answer: NameExplanation, resolver: Resolver) -> str:
     directory = resolver.directory
     lines = [*_meaning_lines(answer, directory), *_step_lines(answer.plan, directory)]
     lines += _rule_lines(answer, directory)
+    lines += _early_lines(answer)
     lines += [f"note: {problem}" for problem in answer.plan.problems]
     return "\n".join(lines) + "\n"
 
@@ -121,6 +123,21 @@ def _rule_lines(answer: NameExplanation, directory: str) -> list[str]:
     if not answer.rules:
         return []
     return ["", "Rules that name one of them:", *(f"  {_rule(j, directory)}" for j in answer.rules)]
+
+
+def _early_lines(answer: NameExplanation) -> list[str]:
+    """Return what there is to say of the initramfs, in which rules count once it is made anew."""
+    lines = []
+    for early in answer.early:
+        if early.newer:
+            newer = ", ".join(early.newer)
+            said = f"{early.image} was made before {newer} changed: there it does not count"
+        elif early.image:
+            said = f"{early.image} is newer than the rules for {early.module}"
+        else:
+            said = f"an initramfs may load {early.module} first, with the rules it was made with"
+        lines += ["", f"initramfs: {said}", f"  made anew by: {early.command}"]
+    return lines
 
 
 def _rule(judged: Judged, directory: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from errno import EINVAL, ENOENT, ENOEXEC
 
-from lkm.doctor.finding import Evidence, Finding, Fix, Severity
+from lkm.doctor.finding import Evidence, Finding, Fix, Need, Severity
 from lkm.elf.machine import label
 
 _UNPACK = {"gzip": "gunzip", "xz": "unxz", "zstd": "unzstd --rm"}
@@ -19,7 +19,9 @@ def get_again(module: str, path: str = "") -> Fix:
     place = shlex.quote(path) if path else f'"$(modinfo -n {module or "MODULE"})"'
     return Fix(
         "get the file again: reinstall the package that owns it, or build it again",
-        (f'sudo apt-get install --reinstall "$(dpkg -S {place} | cut -d: -f1)"',),
+        (),
+        Need.REINSTALL,
+        place,
     )
 
 

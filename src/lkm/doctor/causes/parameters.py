@@ -5,7 +5,7 @@ Source: ``kernel/params.c`` (parse_args, param_set_*, param_array).
 
 from __future__ import annotations
 
-from errno import EINVAL, ENOSPC, ERANGE
+from errno import EINVAL, ENOENT, ENOSPC, ERANGE
 
 from lkm.doctor.finding import Evidence, Finding, Fix, Severity
 
@@ -75,16 +75,19 @@ def too_many(module: str, parameter: str, limit: int | None = None) -> Finding:
     )
 
 
-def unknown(module: str, parameter: str, *, source: str = "", nearest: str = "") -> Finding:
-    """There is no such parameter: only a warning, and the value has no effect."""
+def unknown(
+    module: str, parameter: str, *, source: str = "", nearest: str = "", fatal: bool = False
+) -> Finding:
+    """There is no such parameter: a warning, and the value has no effect; fatal before 3.11."""
     evidence = [Evidence("given", parameter, source)] if source else []
     if nearest:
         evidence.append(Evidence("name like it", nearest))
     return Finding(
         "unknown-parameter",
-        Severity.WARNING,
-        f"the module has no parameter {parameter}; the kernel ignores it and loads the module",
-        0,
+        Severity.FATAL if fatal else Severity.WARNING,
+        f"the module has no parameter {parameter}"
+        + ("" if fatal else "; the kernel ignores it and loads the module"),
+        ENOENT if fatal else 0,
         f"{module}: unknown parameter '{parameter}' ignored",
         module=module,
         subject=parameter,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from errno import ENOSYS, EPERM
 
-from lkm.doctor.finding import Evidence, Finding, Fix, Severity
+from lkm.doctor.finding import Evidence, Finding, Fix, Need, Severity
 
 
 def no_capability(*, container: str = "") -> Finding:
@@ -83,6 +83,26 @@ def not_permitted(module: str = "") -> Finding:
     )
 
 
+def denied(module: str) -> Finding:
+    """EACCES: a security module, or the integrity policy, forbids it."""
+    return Finding(
+        "security-policy",
+        Severity.FATAL,
+        "the machine's security policy forbids the load: SELinux (module_load), IMA, or AppArmor",
+        13,
+        module=module,
+        fixes=(
+            Fix(
+                "see what it logged",
+                (
+                    "sudo ausearch -m avc,integrity_data -ts recent",
+                    "sudo dmesg | grep -i -e denied -e integrity",
+                ),
+            ),
+        ),
+    )
+
+
 def kernel_blacklist(module: str) -> Finding:
     """``module_blacklist=`` on the kernel's command line."""
     return Finding(
@@ -96,7 +116,8 @@ def kernel_blacklist(module: str) -> Finding:
         fixes=(
             Fix(
                 "take it out of the command line and reboot",
-                ("sudoedit /etc/default/grub", "sudo update-grub"),
+                (),
+                Need.BOOT_OPTIONS,
             ),
         ),
     )
@@ -110,7 +131,7 @@ def config_blacklist(module: str, source: str, *, by_alias: bool) -> Finding:
         f"a blacklist line keeps {module} from being loaded by an alias"
         + ("" if by_alias else "; by its name it loads all the same"),
         module=module,
-        evidence=(Evidence("rule", f"blacklist {module}", source),),
+        evidence=(Evidence("rule", f"blacklist {module}", source),) if source else (),
         fixes=(
             Fix(
                 "load it by its name, or take the line out",

@@ -44,10 +44,10 @@ def _enrol_dkms_key(own: DkmsKey, file: str, *, is_dkms: bool) -> Fix:
     enrol = f"sudo mokutil --import {own.certificate}"
     if is_dkms:
         return Fix(
-            "have the firmware trust the key that DKMS signs with (asks at next boot)", (enrol,)
+            "enrol the key that DKMS signs with: the firmware asks for it at next boot", (enrol,)
         )
     return Fix(
-        "sign it with the key DKMS has here, and have the firmware trust it (asks at next boot)",
+        "sign it with the key DKMS has here, and enrol that: the firmware asks at next boot",
         (f"sudo lkm sign {file} --key {own.private_key} --cert {own.certificate}", enrol),
     )
 
@@ -100,6 +100,58 @@ def key_missing(module: str = "") -> Finding:
         "this kernel loads signed modules only, and the module is not signed with a key it trusts "
         "(Secure Boot is on, or module.sig_enforce=1)",
         126,
+        module=module,
+        fixes=(sign_and_enrol(),),
+    )
+
+
+def unknown_key(name: str, module: str = "", *, errno: int = 126) -> Finding:
+    """The kernel looked for the signer's key in its keyrings and did not find it."""
+    return Finding(
+        "signature-unavailable",
+        Severity.FATAL,
+        f"the module is signed with a key that this kernel does not "
+        f"trust{': ' + name if name else ''}; where signatures are "
+        "enforced (Secure Boot) it is refused",
+        errno,
+        module=module,
+        evidence=(Evidence("signed by", name),) if name else (),
+        fixes=(_enrol(name), sign_and_enrol()),
+    )
+
+
+def _enrol(name: str) -> Fix:
+    """Return how the key of a distribution's own module builder is enrolled."""
+    lowered = name.lower()
+    commands: tuple[str, ...]
+    if "akmods" in lowered or "fedora_" in lowered:
+        commands = (
+            "sudo kmodgenca --auto",
+            "sudo mokutil --import /etc/pki/akmods/certs/public_key.der",
+            "sudo reboot",
+        )
+    elif "dkms" in lowered:
+        commands = ("sudo mokutil --import /var/lib/dkms/mok.pub", "sudo reboot")
+    elif "secure boot module signature" in lowered or "ubuntu" in lowered:
+        commands = ("sudo update-secureboot-policy --enroll-key", "sudo reboot")
+    else:
+        commands = ("sudo mokutil --import CERTIFICATE.der", "sudo reboot")
+    return Fix(
+        "enrol that key as a Machine Owner Key (asks for a password, and again at the next boot)",
+        commands,
+    )
+
+
+def untrusted(module: str = "") -> Finding:
+    """A signature whose signer is not trusted, on a kernel that only notes it."""
+    return Finding(
+        "signature-untrusted",
+        Severity.NOTE,
+        "the module's signature was made with a key that this kernel does not trust; unless "
+        "signatures are enforced it loads, "
+        "and sets taint E",
+        0,
+        "PKCS#7 signature not signed with a trusted key",
         module=module,
         fixes=(sign_and_enrol(),),
     )
@@ -218,4 +270,44 @@ def taints(module: str) -> Finding:
         f"{module}: module verification failed: signature and/or required key missing - "
         "tainting kernel",
         module=module,
+    )
+
+
+def ima(text: str) -> Finding:
+    """IMA's policy appraises modules, and this one has no good security.ima attribute."""
+    return Finding(
+        "ima",
+        Severity.FATAL,
+        "the machine's integrity policy (IMA) refuses the module: its file has no valid "
+        "security.ima signature",
+        13,
+        text,
+        fixes=(
+            Fix(
+                "sign the file for IMA with a key the machine trusts, or take the module from "
+                "the distribution",
+                (
+                    "sudo evmctl ima_sign --key KEY MODULE.ko",
+                    "sudo cat /sys/kernel/security/ima/policy",
+                ),
+            ),
+        ),
+    )
+
+
+def loadpin(text: str) -> Finding:
+    """LoadPin lets modules come from one file system only."""
+    return Finding(
+        "loadpin",
+        Severity.FATAL,
+        "the kernel takes modules from one file system only, the first one that gave it one "
+        "(LoadPin)",
+        EPERM,
+        text,
+        fixes=(
+            Fix(
+                "put the module on that file system, or boot without the rule",
+                ("# kernel command line: loadpin.enforce=0",),
+            ),
+        ),
     )

@@ -183,6 +183,8 @@ def err_22(module: str, symbol: str) -> Finding:
 
 def namespace(module: str, symbol: str, name: str, *, fatal: bool = True) -> Finding:
     """The symbol is in a namespace that the module does not import."""
+    if name.startswith("module:"):
+        return reserved(module, symbol, name)
     return Finding(
         "namespace",
         Severity.FATAL if fatal else Severity.WARNING,
@@ -197,6 +199,24 @@ def namespace(module: str, symbol: str, name: str, *, fatal: bool = True) -> Fin
                 f"add the import to the source and rebuild: MODULE_IMPORT_NS({name}); "
                 f'(MODULE_IMPORT_NS("{name}"); since Linux 6.13)'
             ),
+        ),
+    )
+
+
+def reserved(module: str, symbol: str, name: str) -> Finding:
+    """The symbol is for named modules only (EXPORT_SYMBOL_FOR_MODULES, since 6.16)."""
+    return Finding(
+        "namespace",
+        Severity.FATAL,
+        f"{symbol} is reserved for the modules {name.removeprefix('module:')}: no import opens "
+        f"it to {module}",
+        EINVAL,
+        f"{module}: module uses symbol ({symbol}) from namespace {name}, but does not import it.",
+        module=module,
+        subject=symbol,
+        evidence=(Evidence("namespace", name),),
+        fixes=(
+            Fix("take a newer version of the driver, which does without it, or an older kernel"),
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lkm.doctor.finding import Evidence, Finding, Fix, Severity
+from lkm.doctor.finding import Evidence, Finding, Fix, Need, Severity
 
 
 def directory_gone(release: str, directory: str, others: Sequence[str] = ()) -> Finding:
@@ -20,7 +20,7 @@ def directory_gone(release: str, directory: str, others: Sequence[str] = ()) -> 
         evidence=tuple(evidence),
         fixes=(
             Fix("reboot into the kernel that is installed", ("sudo reboot",)),
-            Fix("or install this one's modules", (f"sudo apt-get install linux-image-{release}",)),
+            Fix("or install this one's modules", (), Need.KERNEL, release),
         ),
     )
 
@@ -68,13 +68,19 @@ def not_found(
                     f"find /lib/modules/{kernel} -name '*{module}*'",
                 ),
             ),
-            Fix(
-                "a module of DKMS: build it for this kernel",
-                (f"sudo dkms autoinstall -k {kernel}",),
-            ),
+            Fix("a module of DKMS: build it for this kernel", (), Need.DKMS, release),
             Fix(
                 "a distribution's module: install the package with the rest of the modules",
-                (f"apt-cache search linux-modules-extra-{kernel}",),
+                (),
+                Need.MODULES,
+                release,
+            ),
+            Fix(
+                "where the kernel was upgraded since boot, the running one's modules may be "
+                "gone: reboot",
+                ("sudo reboot",),
+                Need.REBOOT,
+                release,
             ),
         ),
     )
@@ -88,4 +94,17 @@ def built_in(module: str, source: str = "") -> Finding:
         f"{module} is built into the kernel: there is nothing to load or unload",
         module=module,
         evidence=(Evidence("listed in", source),) if source else (),
+    )
+
+
+def tool_not_on_path(tool: str) -> Finding:
+    """The shell does not find the program: kmod is missing, or sbin is not on the path."""
+    return Finding(
+        "tool-missing",
+        Severity.FATAL,
+        f"the shell does not find {tool}: it lies in a folder that a user's PATH may lack "
+        f"(/usr/sbin), or kmod is not "
+        "installed, as in a container",
+        subject=tool,
+        fixes=(Fix("run it as root, with its path, or install kmod", (f"sudo /usr/sbin/{tool}",)),),
     )

@@ -6,24 +6,43 @@ Source: ``kernel/module/main.c: check_modinfo``, ``kernel/module/version.c``,
 
 from __future__ import annotations
 
+import re
 import shlex
 from errno import EINVAL, ENOEXEC
 from pathlib import PurePath
 
-from lkm.doctor.finding import Evidence, Finding, Fix, Severity
+from lkm.doctor.finding import Evidence, Finding, Fix, Need, Severity
+from lkm.module.image import name_of
+
+_TREE = re.compile(r"/lib/modules/(?P<release>[^/\s]{1,128})/(?P<place>[^\s]{1,4000})")
 
 
 def rebuild(release: str = "", path: str = "") -> Fix:
-    """Return the fix for everything that was built against another kernel."""
+    """Return the fix for everything that was built against another kernel.
+
+    A file in a module tree has no source beside it: one of the distribution comes with its kernel,
+    one of DKMS is built by DKMS.
+    """
     kernel = release or "$(uname -r)"
-    folder = shlex.quote(str(PurePath(path).parent)) if path else "$PWD"
-    return Fix(
-        "build it again against this kernel's headers",
-        (
-            f"sudo apt-get install linux-headers-{kernel}",
-            f"make -C /lib/modules/{kernel}/build M={folder} modules",
-        ),
-    )
+    place = _TREE.search(path)
+    if place is None:
+        folder = shlex.quote(str(PurePath(path).parent)) if path else "$PWD"
+        return Fix(
+            "build it again against this kernel's headers",
+            (f"make -C /lib/modules/{kernel}/build M={folder} modules",),
+            Need.HEADERS,
+            release,
+        )
+    if place["place"].startswith("kernel/"):
+        return Fix(
+            f"it came with the kernel {place['release']}: take the one of the kernel that is to "
+            f"load it "
+            f"(its package, if it has the module), or boot {place['release']}",
+            (f"find /lib/modules/{kernel} -name {shlex.quote(name_of(path) + '.ko*')}",),
+            Need.KERNEL,
+            release,
+        )
+    return Fix("have DKMS, or what installed it, build it for this kernel", (), Need.DKMS, release)
 
 
 def _words(text: str) -> list[str]:
@@ -44,13 +63,24 @@ def vermagic(
         lines.append(Evidence("words it lacks", " ".join(missing)))
     if extra := sorted(ours - theirs):
         lines.append(Evidence("words the kernel has not", " ".join(extra)))
-    release = expected.split(" ", 1)[0]
-    other_release = compares_release and found.split(" ", 1)[0] != release
+    release, built_for = expected.split(" ", 1)[0], found.split(" ", 1)[0]
+    # Kernels compare the release only where symbols have no versions; if all else is the same,
+    # it is the release that was refused.
+    other_release = built_for != release and (compares_release or ours == theirs)
     why = (
-        f"for the release {found.split(' ', 1)[0]}, not {release}"
+        f"for the release {built_for}, not {release}"
         if other_release
         else "with another kernel configuration"
     )
+    fixes = [rebuild(release, path)]
+    if built_for != release:
+        boot = Fix(
+            f"boot the kernel it was built for, {built_for}: where that was installed by an "
+            f"upgrade, a "
+            "reboot is pending",
+            ("sudo reboot",),
+        )
+        fixes.insert(0 if other_release else 1, boot)
     return Finding(
         "vermagic",
         Severity.FATAL,
@@ -59,7 +89,7 @@ def vermagic(
         f"{module}: version magic '{found}' should be '{expected}'",
         module=module,
         evidence=tuple(lines),
-        fixes=(rebuild(release, path),),
+        fixes=tuple(fixes),
     )
 
 

@@ -27,8 +27,8 @@ def choose_accelerator() -> str:
     """Return ``kvm`` or ``tcg``; the answer is remembered for this host and this boot."""
     if not os.access(_DEVICE, os.R_OK | os.W_OK):
         return TCG
-    note = files.cache_directory("vm-accelerator") / "probe.json"
     with contextlib.suppress(OSError, ValueError, AttributeError):
+        note = files.cache_directory("vm-accelerator") / "probe.json"
         remembered = json.loads(note.read_bytes())
         if remembered.get("host") == _host():
             return KVM if remembered.get("kvm") else TCG
@@ -43,8 +43,9 @@ def distrust_kvm() -> None:
 
 
 def _remember(works: bool) -> None:
-    note = files.cache_directory("vm-accelerator") / "probe.json"
-    files.write_atomic(note, json.dumps({"host": _host(), "kvm": works}).encode())
+    with contextlib.suppress(OSError):  # no room: it is found out anew
+        note = files.cache_directory("vm-accelerator") / "probe.json"
+        files.write_atomic(note, json.dumps({"host": _host(), "kvm": works}).encode())
 
 
 def _host() -> list[str]:

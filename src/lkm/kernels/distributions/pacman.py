@@ -17,7 +17,9 @@ from lkm.kernels.packages import KernelPackages, download, of_series, output, ve
 from lkm.kernels.unpack import arch as arch_package
 from lkm.kernels.unpack.folder import Progress
 
-_VERSION = re.compile(r"(?:\d+:)?(\d+(?:\.\d+)+)(?:\.([a-z]+\d*))?-(\d+(?:\.\d+)?)")
+_VERSION = re.compile(
+    r"(?:\d{1,9}:)?(\d{1,9}(?:\.\d{1,9}){1,9})(?:\.([a-z]{1,20}\d{0,9}))?-(\d{1,9}(?:\.\d{1,9})?)"
+)
 
 
 class Pacman:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import lzma
 import os
@@ -16,7 +17,7 @@ import posixpath
 import shutil
 import tarfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -30,6 +31,13 @@ _DAMAGES = (
     *(tarfile.TarError, lzma.LZMAError, zlib.error, gzip.BadGzipFile),
     *(EOFError, ValueError),
 )
+_OF_NAMES = (
+    *(errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EINVAL, errno.ELOOP),
+    *(errno.EILSEQ, errno.ENOTEMPTY),
+)
+LARGEST_TOTAL = 8 << 30
+"""Bytes that the files of one kernel's packages may have together."""
+
 _NOT_NEEDED = ("usr/share/",)  # documentation and bug-report scripts
 
 
@@ -48,6 +56,7 @@ class Unpacked:
         self._folder = folder
         self._unwanted = unwanted
         self._links: dict[str, str] = {}
+        self._room = LARGEST_TOTAL
         self.package = ""
 
     def begin(self, package: Path) -> None:
@@ -57,30 +66,40 @@ class Unpacked:
     def directory(self, name: str) -> None:
         """Make a directory."""
         if place := self._wanted(name):
-            (self._folder / place).mkdir(parents=True, exist_ok=True)
+            with self._fitting(place):
+                (self._folder / place).mkdir(parents=True, exist_ok=True)
 
-    def file(self, name: str, mode: int) -> IO[bytes] | None:
-        """Return a new file to be written and closed; ``None`` when it is not needed."""
+    def file(self, name: str, mode: int, size: int) -> IO[bytes] | None:
+        """Return a new file for ``size`` bytes; ``None`` when it is not needed.
+
+        Whatever its mode says of the owner or group it runs as (setuid) is left out.
+        """
         place = self._wanted(name)
         if not place:
             return None
-        target = self._new(place)
-        opened = open(target, "wb")  # noqa: SIM115 - the caller's to close
+        self._room -= size
+        if self._room < 0:
+            raise self._error(f"at most {LARGEST_TOTAL >> 30} GiB of files", "more")
+        with self._fitting(place):
+            opened = open(self._new(place), "xb")  # noqa: SIM115 - the caller's to close
         os.fchmod(opened.fileno(), 0o755 if mode & 0o111 else 0o644)
         return opened
 
     def symbolic_link(self, name: str, target: str) -> None:
         """Have a symbolic link made in the end."""
         if place := self._wanted(name):
+            if "\0" in target or not target:
+                raise self._error("a link to a name", repr(target[:80]))
             self._links[place] = target
 
     def hard_link(self, name: str, target: str) -> None:
         """Give the file called ``target`` another name; FormatError when it is not there."""
         if place := self._wanted(name):
-            source = self._folder / self._safe_name(target)
-            if not source.is_file():
-                raise self._error("a link to a file of the package", repr(target))
-            os.link(source, self._new(place))
+            with self._fitting(place):
+                source = self._folder / self._safe_name(target)
+                if not source.is_file():
+                    raise self._error("a link to a file of the package", repr(target[:80]))
+                os.link(source, self._new(place))
 
     def _new(self, place: str) -> Path:
         target = self._folder / place
@@ -90,19 +109,32 @@ class Unpacked:
 
     def finish(self) -> None:
         """Make the symbolic links, and the ``lib`` that all readers look in."""
-        top = os.path.realpath(self._folder)
         for place, target in self._links.items():
-            inside = target
-            if target.startswith("/"):
-                inside = posixpath.relpath(self._safe_name(target), posixpath.dirname(place))
-            above = os.path.realpath((self._folder / place).parent)
-            if above != top and not above.startswith(f"{top}/"):
-                raise self._error(
-                    "a name inside of it", f"{place!r} behind a link out of the archive"
-                )
-            self._new(place).symlink_to(inside)
+            with self._fitting(place):
+                self._link(place, target)
         if (self._folder / "usr/lib/modules").is_dir() and not (self._folder / "lib").exists():
             (self._folder / "lib").symlink_to("usr/lib")
+
+    def _link(self, place: str, target: str) -> None:
+        top = os.path.realpath(self._folder)
+        inside = target
+        if target.startswith("/"):
+            inside = posixpath.relpath(self._safe_name(target), posixpath.dirname(place))
+        above = os.path.realpath((self._folder / place).parent)
+        if above != top and not above.startswith(f"{top}/"):
+            raise self._error("a name inside of it", f"{place!r} behind a link out of the archive")
+        self._new(place).symlink_to(inside)
+
+    @contextlib.contextmanager
+    def _fitting(self, place: str) -> Iterator[None]:
+        """Take a name that no file can have, or that is of another kind already, for damage."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _OF_NAMES:
+                raise
+            found = f"{place[:80]!r}: {error.strerror}"
+            raise self._error("a name that a file can have", found) from None
 
     def _wanted(self, name: str) -> str:
         """Return ``name`` as a relative path; empty for the folder and what is not needed."""
@@ -170,7 +202,10 @@ def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, unpacked: 
     elif member.islnk():
         unpacked.hard_link(member.name, member.linkname)
     elif member.isreg():
-        source, target = archive.extractfile(member), unpacked.file(member.name, member.mode)
+        source, target = (
+            archive.extractfile(member),
+            unpacked.file(member.name, member.mode, member.size),
+        )
         if source and target:
             with target:
                 shutil.copyfileobj(source, target, 1 << 20)

@@ -144,7 +144,7 @@ def unpack_cpio(stream: IO[bytes], unpacked: Unpacked, report: Callable[[int, in
 
 
 def _file(archive: _Archive, member: _Member, unpacked: Unpacked) -> None:
-    target = unpacked.file(member.name, member.mode)
+    target = unpacked.file(member.name, member.mode, member.size)
     if target is None:
         archive.copy(member.size, None)
     else:

@@ -138,7 +138,7 @@ def extract_image(path: str | os.PathLike[str], folder: str | os.PathLike[str]) 
                 unpacked.directory(member.name)
             elif stat.S_ISLNK(member.mode):
                 unpacked.symbolic_link(member.name, member.link)
-            elif member.is_file and (file := unpacked.file(member.name, member.mode)):
+            elif member.is_file and (file := unpacked.file(member.name, member.mode, len(content))):
                 with file:
                     file.write(content)
                 for other in others:

@@ -6,6 +6,7 @@ Source: BUILD_DEPENDS_REBUILD in dkms(8), dkms's ``check_and_rebuild_dependent_m
 from __future__ import annotations
 
 from lkm.operations.dkms import build
+from lkm.operations.dkms.enrolment import warn_if_refused
 from lkm.operations.dkms.install import install_alone
 from lkm.operations.dkms.reporting import DkmsFailure, tell
 from lkm.operations.dkms.uninstall import uninstall
@@ -36,6 +37,7 @@ def install_unless_installed(
 def install(session: DkmsSession, package: Package | None, target: KernelTarget) -> Package:
     """Install a package, added and built before if need be, then rebuild what depends on it."""
     package = install_alone(session, package, target)
+    warn_if_refused(session, package, target)
     rebuild_dependents(session, target)
     return package
 

@@ -289,8 +289,10 @@ def _key_findings(session: DkmsSession) -> Iterator[DkmsFinding]:
     settings = session.settings
     target = KernelTarget(os.uname().release, os.uname().machine)
     values = read_signing(settings.root, settings.framework, target)
+    default = f"{settings.dkms_tree}/mok.pub"
     place = machine_key(settings.root)
-    default = settings.root + place.certificate if place else f"{settings.dkms_tree}/mok.pub"
+    if place and not os.path.isfile(default):
+        default = settings.root + place.certificate
     path = values.get("mok_certificate") or default
     try:
         state = _state(session)

@@ -149,7 +149,7 @@ def _distribution_key(
             return _ubuntu_key(session)
         if session.settings.distribution.startswith("gentoo"):
             key, certificate = _gentoo_key(kernel)
-    tree = session.settings.dkms_tree if session.settings.root else "/var/lib/dkms"
+    tree = session.settings.dkms_tree
     return KeyPlace(key or f"{tree}/mok.key", certificate or f"{tree}/mok.pub")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from lkm.operations.lint import initramfs, words
 from lkm.operations.lint.rules import CHECKS
 from lkm.operations.lint.tree import LintFinding, LintSeverity, LintTree
 from lkm.tree.config import COMMAND_LINE, Rule, read_modules_load
@@ -25,18 +26,20 @@ def lint(resolver: Resolver, kernel_command_line: str = COMMAND_LINE) -> tuple[L
         *(finding for check in CHECKS for finding in check(tree)),
         *_loads(tree, loads),
         *_index(tree),
+        *initramfs.stale(tree),
     ]
     return tuple(sorted(set(findings), key=lambda f: (f.source, f.code, f.message)))
 
 
 def _bad_lines(tree: LintTree) -> Iterator[LintFinding]:
     for bad in tree.config.bad_lines:
+        hint, harmless = words.bad_line_hint(tree.words(bad.source))
         if bad.deprecated:
             message = f"{bad.word!r} is not read any more"
         else:
             message = f"modprobe does not understand this line, which begins with {bad.word!r}"
-        hint = "a comment begins in the first column" if bad.word.startswith("#") else ""
-        yield LintFinding("bad-line", LintSeverity.ERROR, bad.source, message, hint)
+        severity = LintSeverity.NOTE if harmless else LintSeverity.ERROR
+        yield LintFinding("bad-line", severity, bad.source, message, hint)
 
 
 def _masked_files(tree: LintTree) -> Iterator[LintFinding]:
@@ -86,6 +89,9 @@ def _carriage_returns(tree: LintTree) -> Iterator[LintFinding]:
 
 def _loads(tree: LintTree, loads: tuple[Rule, ...]) -> Iterator[LintFinding]:
     for rule in loads:
+        if told := words.load_words(rule):
+            yield told
+            continue
         found = tree.resolver.lookup(rule.name)
         if not tree.is_known(rule.name):
             message = f"{rule.name} is no module of {tree.resolver.root.release}"

@@ -7,21 +7,15 @@ import re
 from collections.abc import Callable, Iterator
 
 from lkm.module.names import normalize
+from lkm.operations.lint import words
 from lkm.operations.lint.tree import LintFinding, LintSeverity, LintTree
-from lkm.tree.config import COMMAND_LINE, Rule, softdeps
+from lkm.tree.config import Rule, softdeps
 
 _WILD = re.compile(r"[*?\[]")
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _NO_COMMANDS = frozenset({"true", "false", ":", "exit"})
 _OF_EVERY_MODULE = frozenset({"dyndbg"})
 _SHOWN = 4  # modules named in a message; the rest is counted
-
-
-def _from_files(tree: LintTree, kind: str) -> list[Rule]:
-    """The rules of configuration files: what depmod or the boot loader wrote is not judged."""
-    directory = tree.resolver.directory
-    generated = (COMMAND_LINE, f"{directory}/modules.softdep", f"{directory}/modules.weakdep")
-    return [rule for rule in tree.config.of(kind) if rule.source.path not in generated]
 
 
 def _several(names: list[str]) -> str:
@@ -35,7 +29,7 @@ def _several(names: list[str]) -> str:
 def patterns(tree: LintTree) -> Iterator[LintFinding]:
     """Wildcards where names are compared letter by letter."""
     for kind in ("blacklist", "options"):
-        for rule in _from_files(tree, kind):
+        for rule in tree.written(kind):
             if _WILD.search(rule.name) and not (kind == "options" and _is_alias(tree, rule)):
                 yield LintFinding(
                     "wildcard", LintSeverity.WARNING, rule.source,
@@ -52,9 +46,11 @@ def unknown_modules(tree: LintTree) -> Iterator[LintFinding]:
     """Names no module of the tree has."""
     release = tree.resolver.root.release
     for kind, severity in (("blacklist", LintSeverity.NOTE), ("options", LintSeverity.WARNING)):
-        for rule in _from_files(tree, kind):
+        for rule in tree.written(kind):
             if _WILD.search(rule.name) or tree.is_module(rule.name) or _is_alias(tree, rule):
                 continue
+            if words.plain_name(rule.name) != rule.name:
+                continue  # which says more
             if not tree.is_known(rule.name):
                 message = f"{rule.name} is no module of {release}"
                 yield LintFinding("unknown-module", severity, rule.source, message)
@@ -69,11 +65,11 @@ def unknown_modules(tree: LintTree) -> Iterator[LintFinding]:
 
 
 def _unknown_targets(tree: LintTree, release: str) -> Iterator[LintFinding]:
-    for rule in _from_files(tree, "alias"):
+    for rule in tree.written("alias"):
         if rule.value != "off" and not tree.is_known(rule.value):
             message = f"{rule.value}, for which {rule.name} is to stand, is no module of {release}"
             yield LintFinding("unknown-module", LintSeverity.NOTE, rule.source, message)
-    for rule in _from_files(tree, "softdep"):
+    for rule in tree.written("softdep"):
         before, after = softdeps(rule.value)
         for name in (*before, *after):
             if not tree.is_known(name):
@@ -86,7 +82,7 @@ def _unknown_targets(tree: LintTree, release: str) -> Iterator[LintFinding]:
 
 def options(tree: LintTree) -> Iterator[LintFinding]:
     """Parameters a module does not have, or that never reach it."""
-    for rule in _from_files(tree, "options"):
+    for rule in tree.written("options"):
         modules = {found.module for found in tree.resolver.lookup(rule.name)}
         for module in sorted(modules or {rule.name}):
             facts = tree.facts(module)
@@ -136,7 +132,7 @@ def overridden(tree: LintTree) -> Iterator[LintFinding]:
 
 def blacklists(tree: LintTree) -> Iterator[LintFinding]:
     """Blacklists that do not stop what they name."""
-    for rule in _from_files(tree, "blacklist"):
+    for rule in tree.written("blacklist"):
         if not tree.is_module(rule.name) or _is_stopped(tree, rule.name):
             continue
         if tree.is_builtin(rule.name):
@@ -154,13 +150,16 @@ def blacklists(tree: LintTree) -> Iterator[LintFinding]:
             )  # fmt: skip
         elif rule.name not in tree.aliased:
             message = f"{rule.name} has no alias: it is only ever loaded by name, which this allows"
-            yield LintFinding("blacklist-no-alias", LintSeverity.NOTE, rule.source, message)
+            yield LintFinding(
+                "blacklist-no-alias", LintSeverity.WARNING, rule.source, message,
+                f"install {rule.name} /bin/false, or module_blacklist={rule.name} for the kernel",
+            )  # fmt: skip
 
 
 def _is_stopped(tree: LintTree, module: str) -> bool:
     """Whether an install rule keeps the module out as well."""
     rules = tree.resolver.rules("install", module)
-    return bool(rules) and _is_no_command(rules[0].value)
+    return bool(rules) and _is_no_command(rules[0].value) and not tree.is_void(rules[0])
 
 
 # Commands
@@ -173,9 +172,9 @@ def _is_no_command(command: str) -> bool:
 
 def commands(tree: LintTree) -> Iterator[LintFinding]:
     """Install commands that stand for a blacklist, call themselves, or lose options."""
-    for rule in _from_files(tree, "install"):
+    for rule in tree.written("install"):
         words = rule.value.split()
-        if _is_no_command(rule.value):
+        if _is_no_command(rule.value) and not tree.is_void(rule):
             yield LintFinding(
                 "install-hack", LintSeverity.NOTE, rule.source,
                 f"keeps {rule.name} out by running {words[0]}; insmod and the kernel go round it",
@@ -202,7 +201,7 @@ def _modprobe_command(rule: Rule, words: list[str]) -> Iterator[LintFinding]:
 def lost_rules(tree: LintTree) -> Iterator[LintFinding]:
     """Softdep, install and remove rules after the first for a module, which alone counts."""
     for kind in ("softdep", "install", "remove"):
-        written = _from_files(tree, kind)
+        written = tree.written(kind)
         for rule in written:
             first = tree.resolver.rules(kind, rule.name)[0]
             if first is not rule:
@@ -216,7 +215,7 @@ def lost_rules(tree: LintTree) -> Iterator[LintFinding]:
 
 def _lost_own_softdeps(tree: LintTree) -> Iterator[LintFinding]:
     """Softdeps that modules bring themselves (MODULE_SOFTDEP) and that do not count."""
-    written = set(_from_files(tree, "softdep"))
+    written = set(tree.written("softdep"))
     lost: dict[Rule, list[Rule]] = {}
     for rule in tree.config.of("softdep"):
         first = tree.resolver.rules("softdep", rule.name)[0]
@@ -235,22 +234,35 @@ def _lost_own_softdeps(tree: LintTree) -> Iterator[LintFinding]:
 
 def odd_softdeps(tree: LintTree) -> Iterator[LintFinding]:
     """Softdeps in which modprobe sees nothing, and what they do to install commands."""
-    for rule in _from_files(tree, "softdep"):
+    for rule in tree.written("softdep"):
         if not any(softdeps(rule.value)):
             yield LintFinding(
                 "empty-softdep", LintSeverity.WARNING, rule.source,
                 "names nothing: modprobe sees neither pre: nor post:",
                 f"softdep {rule.name} pre: MODULE..., with one blank before pre:",
             )  # fmt: skip
-        counts = tree.resolver.rules("softdep", rule.name)[0] is rule
-        for install in tree.resolver.rules("install", rule.name)[:1] if counts else ():
-            yield LintFinding(
-                "install-void", LintSeverity.WARNING, install.source,
-                f"is not run: {rule.name} has a softdep, {rule.source}",
-            )  # fmt: skip
-    for rule in _from_files(tree, "weakdep"):
+    yield from _void_installs(tree)
+    for rule in tree.written("weakdep"):
         message = "modprobe before version 33 does not understand weakdep"
         yield LintFinding("weakdep", LintSeverity.NOTE, rule.source, message)
+
+
+def _void_installs(tree: LintTree) -> Iterator[LintFinding]:
+    """Install commands that a softdep takes the place of, the module's own as well."""
+    for rule in tree.written("install"):
+        first = tree.resolver.rules("install", rule.name)[0] is rule
+        if not first or not tree.is_void(rule):
+            continue
+        softdep = tree.resolver.rules("softdep", rule.name)[0]
+        own = softdep not in tree.written("softdep")
+        whose = "brings a softdep of its own" if own else "has a softdep"
+        hint = ""
+        if _is_no_command(rule.value):
+            hint = f"module_blacklist={rule.name} on the kernel command line keeps it out"
+        yield LintFinding(
+            "install-void", LintSeverity.WARNING, rule.source,
+            f"is not run: {rule.name} {whose}, {softdep.source}", hint,
+        )  # fmt: skip
 
 
 def kernel_blacklist(tree: LintTree) -> Iterator[LintFinding]:
@@ -271,4 +283,8 @@ CHECKS: tuple[Callable[[LintTree], Iterator[LintFinding]], ...] = (
     lost_rules,
     odd_softdeps,
     kernel_blacklist,
+    words.names,
+    words.dropped_words,
+    words.option_words,
+    words.values,
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 from dataclasses import dataclass
 from enum import StrEnum
 
 from lkm.module.names import module_name
 from lkm.operations.module_facts import ModuleFacts, builtin_facts, read_facts
-from lkm.tree.config_files import Source
+from lkm.tree.config import COMMAND_LINE, Rule
+from lkm.tree.config_files import Source, logical_lines, read_bytes
 from lkm.tree.resolver import Resolver
 
 
@@ -59,6 +61,31 @@ class LintTree:
         """The modules that some alias, of the index or a rule, stands for."""
         values = {value.value for _, value in self.resolver.indexes.items("modules.alias")}
         return frozenset(values | {rule.value for rule in self.config.of("alias")})
+
+    def written(self, kind: str) -> list[Rule]:
+        """Return the rules of files that people write: not depmod's, nor the boot loader's."""
+        generated = {f"{self.resolver.directory}/modules.{name}" for name in ("softdep", "weakdep")}
+        return [
+            rule
+            for rule in self.config.of(kind)
+            if rule.source.path != COMMAND_LINE and rule.source.path not in generated
+        ]
+
+    @functools.cache  # noqa: B019 - a tree lives as long as one lint
+    def _lines(self, path: str) -> dict[int, str]:
+        lines = logical_lines(read_bytes(path) or b"")
+        return {first: os.fsdecode(line) for first, _, line in lines}
+
+    def words(self, source: Source) -> list[str]:
+        """Return the words of the line at ``source``, those that modprobe drops as well."""
+        return self._lines(source.path).get(source.line, "").split()
+
+    def is_void(self, install: Rule) -> bool:
+        """Whether an install rule is not run, for its module has a softdep that is followed.
+
+        kmod takes the softdep in its place (``libkmod-module.c: lookup_softdep``).
+        """
+        return any(self.resolver.soft_dependencies(install.name))
 
     def is_module(self, name: str) -> bool:
         """Whether a module of that very name is in the tree or the kernel image."""

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from lkm import taint
+from lkm.errors import UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord
 from lkm.taint import TaintFlag
@@ -56,6 +57,39 @@ def of_value(value: int) -> TaintReport:
     """Explain a number, as in /proc/sys/kernel/tainted."""
     causes = tuple(TaintCause(flag) for flag in taint.decode(value))
     return TaintReport(value, taint.letters(value), causes)
+
+
+_NUMBER = re.compile(
+    r"(?:kernel\.tainted|/proc/sys/kernel/tainted)?[\s:=]{0,8}(0x[0-9a-fA-F]{1,16}|\d{1,20})\s*$"
+)
+
+
+def of_text(text: str) -> TaintReport:
+    """Explain what a person has of a taint: a number, letters, or a line of a log.
+
+    Letters stand in columns, with blanks or Red Hat's dashes between; since 6.12 logs name flags
+    (``[O]=OOT_MODULE``). Raises UsageError for anything else.
+    """
+    plain = text.strip().strip("()").strip()
+    if match := _NUMBER.match(plain):
+        number = int(match[1], 16 if match[1].startswith("0x") else 10)
+        if number >= 1 << 64:
+            raise UsageError(f"a taint value is between 0 and 2^64, not {match[1]}")
+        return of_value(number)
+    letters, release = taint.read_field(plain.partition("[")[0])
+    if named := taint.from_names(plain):
+        return of_value(taint.value_of(taint.merged(named, letters)))
+    if "not tainted" in plain.lower():
+        return of_value(0)
+    field = plain.partition("ainted")[2].lstrip(": ") if "ainted" in plain else plain
+    field = field.partition(release)[0] if release else field
+    unknown = set(field) - {flag.letter for flag in taint.FLAGS} - set("G- ")
+    if unknown or not field.strip():
+        raise UsageError(
+            f"{text!r} is neither a number nor taint letters",
+            hint="for example 12289, 0x3001, POE, or a line with Tainted:",
+        )
+    return of_value(taint.value_of(letters))
 
 
 def of_kernel(kernel: Kernel) -> TaintReport:

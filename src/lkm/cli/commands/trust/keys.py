@@ -6,7 +6,6 @@ import click
 
 from lkm.cli import passphrase
 from lkm.cli.output import print_json
-from lkm.cli.text import colons
 from lkm.operations.trust import keys
 from lkm.signing.sign import PIN_VARIABLE
 
@@ -97,7 +96,7 @@ def _print(facts: keys.CertificateFacts) -> None:
         ("valid", f"{facts.not_before:%Y-%m-%d} to {facts.not_after:%Y-%m-%d}"),
         ("serial", facts.serial),
         ("key id", facts.key_id or "-"),
-        ("SHA1", colons(facts.sha1)),
+        ("SHA1", bytes.fromhex(facts.sha1).hex(":")),
         ("SHA256", facts.sha256),
         ("usage", _usage(facts)),
         ("for", _purpose(facts)),

@@ -11,7 +11,6 @@ import click
 
 from lkm.cli import passphrase
 from lkm.cli.output import print_json
-from lkm.cli.text import colons
 from lkm.errors import UsageError
 from lkm.operations.trust import mok
 from lkm.signing.verify import Answer
@@ -85,7 +84,7 @@ def _print_keys(title: str, keys: Sequence[mok.Key]) -> None:
     for key in keys:
         facts = key.certificate
         click.echo(f"  {facts.name} ({facts.algorithm}, until {facts.not_after:%Y-%m-%d})")
-        click.echo(f"    SHA1 {colons(facts.sha1)}")
+        click.echo(f"    SHA1 {bytes.fromhex(facts.sha1).hex(':')}")
 
 
 def _print_kernel(found: mok.Status) -> None:
@@ -159,7 +158,7 @@ def _print_request(request: mok.EnrolmentRequest, as_json: bool) -> None:
         print_json("mok", request=request)
         return
     facts = request.certificate
-    click.echo(f"{facts.name}\nSHA1 {colons(facts.sha1)}")
+    click.echo(f"{facts.name}\nSHA1 {bytes.fromhex(facts.sha1).hex(':')}")
     if request.already:
         click.echo(f"nothing to do: {request.already}")
         return

@@ -25,7 +25,7 @@ _SYMBOLS = (
     "_text",
     "_etext",
 )
-_PERHAPS = ("text_poke_copy",)
+_PERHAPS = ("text_poke_copy", "machine_power_off", "machine_halt", "machine_restart")
 LOG_REWIND, LOG_LINE = "kmsg_dump_rewind", "kmsg_dump_get_line"
 _OFFSETS = (
     ("task_struct", "pid"),

@@ -6,6 +6,7 @@ pass when the kernel is idle, interrupts module code that spins, and stops at br
 
 from __future__ import annotations
 
+import functools
 import struct
 import time
 from collections.abc import Callable
@@ -24,6 +25,13 @@ from lkm.kernel.emulated.hardware.patches import HALT
 from lkm.kernel.emulated.hardware.watchdog import Watchdog
 
 _ADDRESS_SPACE_END = 0xFFFFFFFFFF000000
+_ENDS = {
+    "machine_power_off": "the kernel switched the machine off",
+    "machine_halt": "the kernel halted the machine",
+    "machine_restart": "the kernel restarted the machine",
+}
+"""Where a kernel leaves the machine to its hardware, or firmware (arch/x86/kernel/reboot.c)."""
+
 _NOTHING_THERE = 0xFFFFFFFFFFFFFFFF
 _DEVICE_SPACE_END = 1 << 32
 _MOST_TEXT = 1 << 20
@@ -85,6 +93,9 @@ class Processor:
         size = _DEVICE_SPACE_END - self._ram_size
         self.uc.mmio_map(self._ram_size, size, _nothing_there, None, _ignored, None)
         self.breakpoint(self.layout.symbols["emergency_restart"], _restarted)
+        for name, what in _ENDS.items():
+            if name in self.layout.symbols:
+                self.breakpoint(self.layout.symbols[name], functools.partial(_ended, what))
         copy = self.layout.symbols.get("text_poke_copy")
         if copy is not None:
             self.breakpoint(copy, self._text_copied)
@@ -231,6 +242,10 @@ class Processor:
         for handle in list(self._hooks):
             self.unhook(handle)
         self.uc.mem_unmap(self._ram_size, _DEVICE_SPACE_END - self._ram_size)
+
+
+def _ended(what: str) -> None:
+    raise MachineDeath(what)
 
 
 def _restarted() -> None:
