@@ -29,6 +29,27 @@ def test_every_command_has_help_and_a_manual_page(verb: str) -> None:
     assert "SYNOPSIS" in text
 
 
+def test_each_command_shows_examples_that_name_it() -> None:
+    for verb in registry.names():
+        shown = lkm("help", verb)[1].decode()
+        assert "Examples:" in shown, verb
+        assert f"lkm {verb}" in shown.partition("Examples:")[2], verb
+
+
+def test_commands_are_listed_by_purpose_each_once() -> None:
+    shown = lkm("--help")[1].decode()
+    assert "Write and try a module:" in shown
+    listed = [line.split()[0] for line in shown.splitlines() if line.startswith("  ")]
+    assert sorted(set(listed) & set(registry.names())) == registry.names()
+    assert "Other:" not in shown
+
+
+def test_a_mistyped_command_is_suggested() -> None:
+    status, _, errors = lkm("modporbe", "loop")
+    assert status == 2
+    assert b"Did you mean modprobe" in errors
+
+
 def test_help_of_a_tool_is_what_the_tool_prints() -> None:
     assert lkm("help", "modinfo") == lkm("modinfo", "--help")
     assert b"-F, --field=FIELD" in lkm("help", "modinfo")[1]

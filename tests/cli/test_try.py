@@ -40,7 +40,8 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
         "read /dev/hello: two",
     ]
     assert "hello: hello, me and you (num=3, 4 primes)" in out
-    assert out.splitlines()[0] == "good: hello loads and unloads: no problem found"
+    assert "not checked: races between processors" in out
+    assert out.splitlines()[0] == "good: hello loads and unloads: no problem in what was checked"
 
 
 def test_json_has_the_events_of_the_text(capsys: pytest.CaptureFixture[str]) -> None:

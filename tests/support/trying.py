@@ -42,5 +42,5 @@ def attempt(what: object, *parameters: str, **request: object) -> Told:
     return told
 
 
-_PROCEDURE = {"actions", "sig_enforce", "lockdown", "keep", "timeout"}
-_WATCHING = {"guard", "trace", "fail"}
+_PROCEDURE = {"actions", "sig_enforce", "lockdown", "keep", "timeout", "wait"}
+_WATCHING = {"guard", "trace", "fail", "fast"}

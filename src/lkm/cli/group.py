@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Sequence
 
 import click
 
 import lkm
-from lkm.cli import registry
+from lkm.cli import examples, registry
 from lkm.cli.tool_command import ToolCommand
 
 
@@ -26,13 +27,31 @@ class _Commands(click.Group):
             if cmd_name in registry.OWN_PARSERS
             else module.command
         )
+        if command.epilog is None and (shown := examples.text(cmd_name)):
+            command.epilog = f"\b\n{shown}"
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], registry.names(), 3, 0.6)
+            if not near or registry.module_name(args[0]):
+                raise
+            meant = f"No such command {args[0]!r}. Did you mean {' or '.join(near)}?"
+            raise click.UsageError(meant, ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, registry.summary(name)) for name in registry.names()]
-        if rows:
-            with formatter.section("Commands"):
-                formatter.write_dl(rows)
+        left = dict.fromkeys(registry.names())
+        for purpose, names in (*examples.PURPOSES, ("Other", tuple(left))):
+            rows = [(name, registry.summary(name)) for name in names if name in left]
+            for name, _ in rows:
+                del left[name]
+            if rows:
+                with formatter.section(purpose):
+                    formatter.write_dl(rows)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -48,6 +48,21 @@ def opened(where: str | None, *, for_file: str = "", **settings: Any) -> Kernel:
         line.clear()
 
 
+def tell_passing(tool: str, where: str | None, advice: str) -> None:
+    """Tell, on standard error, that a machine was started for one command and ends with it.
+
+    ``where`` is what ``--kernel`` named; nothing is told of the live kernel, which stays as it is.
+    """
+    import sys  # as above: the tools that open no kernel do without
+
+    if where and where.partition(":")[0] in ("emulated", "vm"):
+        print(
+            f"{tool}: {where} is a machine that was started for this command and ends with "
+            f"it; {advice}",
+            file=sys.stderr,
+        )
+
+
 def _for_module(where: str, path: str) -> str:
     from lkm.errors import LkmError  # what follows is for a kernel that is yet to be chosen
     from lkm.kernels.choose import Wish, choose

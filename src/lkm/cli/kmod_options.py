@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
+from lkm.cli import examples
 from lkm.errors import UsageError
 from lkm.record import Record
 
@@ -190,6 +191,8 @@ def help_text(tool: Tool) -> str:
         lines += ["", tool.description, ""]
     lines.append("Options:")
     lines += [f"\t{spelling(option):<{_HELP_COLUMN}}{option.help}" for option in tool.options]
+    if shown := examples.text(tool.name):
+        lines += ["", shown]
     return "\n".join(lines) + "\n"
 
 

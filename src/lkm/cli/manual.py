@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import click
 
 from lkm.cli import kmod_options
+from lkm.cli.examples import EXAMPLES
 from lkm.cli.tool_command import ToolCommand
 
 
@@ -22,6 +23,7 @@ class Page:
     description: str
     options: tuple[tuple[str, str], ...]
     commands: tuple[tuple[str, str], ...]
+    examples: tuple[str, ...] = ()
 
 
 def page_of(ctx: click.Context) -> Page:
@@ -38,6 +40,7 @@ def page_of(ctx: click.Context) -> Page:
             tool.description,
             tuple((kmod_options.spelling(o).strip(), o.help) for o in tool.options),
             (),
+            EXAMPLES.get(tool.name, ()),
         )
     options = (p for p in command.get_params(ctx) if isinstance(p, click.Option))
     records = (option.get_help_record(ctx) for option in options)
@@ -48,6 +51,7 @@ def page_of(ctx: click.Context) -> Page:
         rest,
         tuple(record for record in records if record),
         tuple(_subcommands(command, ctx)),
+        EXAMPLES.get(ctx.info_name or "", ()),
     )
 
 
@@ -72,6 +76,8 @@ def troff(page: Page, version: str) -> str:
         lines += [".SH DESCRIPTION", *_paragraphs(page.description)]
     lines += _definitions("OPTIONS", page.options)
     lines += _definitions("COMMANDS", page.commands)
+    if page.examples:
+        lines += [".SH EXAMPLES", ".nf", *map(_escaped, page.examples), ".fi"]
     return "\n".join(lines) + "\n"
 
 

@@ -277,10 +277,12 @@ def _(event: events.Appeared) -> list[str]:
 
 @_lines.register
 def _(event: events.Acted) -> list[str]:
-    target = event.target if event.action == "read" else f"{event.target} = {event.value!r}"
+    shows = event.action in ("read", "mount", "run")
+    plain = shows or event.action in ("open", "close")
+    target = event.target if plain else f"{event.target} = {event.value!r}"
     if event.error:
         return [_row(event.action, f"{target}: {event.error}")]
-    lines = event.value.splitlines() if event.action == "read" else []
+    lines = event.value.splitlines() if shows else []
     if len(lines) == 1:
         return [_row(event.action, f"{target}: {lines[0]}")]
     return [_row(event.action, target), *(_row("", line) for line in lines)]
@@ -345,6 +347,25 @@ def _(event: events.FailureTried) -> list[str]:
     for leak in event.leaks:
         lines += [_row("leak", _allocation(leak)), *_source(leak.place)]
     return [*lines, *_entries("left", event.left)]
+
+
+@_lines.register
+def _(event: events.RuleBroken) -> list[str]:
+    lines = [_row(event.rule, event.words), *_where("at", event.place)]
+    for each in event.related:
+        if each.place.at:
+            lines += [_row("", f"{each.what}: {each.place.at}"), *_source(each.place)]
+    return lines
+
+
+@_lines.register
+def _(event: events.ModulesCame) -> list[str]:
+    return [_row("meanwhile", f"the kernel loaded {', '.join(event.modules)}")]
+
+
+@_lines.register
+def _(event: events.NotChecked) -> list[str]:
+    return [_row("", f"not checked: {'; '.join(event.what)}")] if event.what else []
 
 
 @_lines.register

@@ -19,7 +19,13 @@ import time
 from collections.abc import Callable
 
 from lkm.errors import KernelDiedError
-from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
+from lkm.kernel.syscalls import (
+    FileReading,
+    FileStatus,
+    ReadingCollector,
+    SyscallOutcome,
+    Syscalls,
+)
 
 # init_module, delete_module, finit_module: arch/*/entry/syscalls/*.tbl and, for the
 # architectures not named here, include/uapi/asm-generic/unistd.h.
@@ -33,6 +39,8 @@ _MODULE_CALLS = {
     "s390x": (128, 129, 344),
 }
 _GENERIC_CALLS = (105, 106, 273)
+_WRITING = struct.Struct("=qi")
+_READING = struct.Struct("=I??i")
 
 
 class LiveSyscalls(Syscalls):
@@ -162,6 +170,52 @@ class LiveSyscalls(Syscalls):
         """delete_module(2), in a child."""
         return self._in_child("delete_module", self._delete_module, os.fsencode(name), flags)
 
+    def read_in_task(self, path: str, flags: int, most: int) -> FileReading:
+        """Open a file and read at most ``most`` bytes of it, in a child."""
+
+        def reading() -> bytes:
+            collector = ReadingCollector(most)
+            number, ended = 0, False
+            try:
+                descriptor = os.open(path, flags)
+                while (size := collector.wanted) and not ended:
+                    data = os.read(descriptor, size)
+                    ended = not data
+                    if data:
+                        collector.add(data)
+            except OSError as error:
+                number = error.errno or errno.EIO
+            done = collector.result(ended=ended, errno=number)
+            return _READING.pack(done.reads, done.ended, done.repeats, number) + done.data
+
+        answer, killer = self._answer(f"reading {path}", reading)
+        if len(answer) < _READING.size:
+            return FileReading(errno=0 if killer else errno.ECHILD, signal=killer)
+        reads, ended, repeats, number = _READING.unpack_from(answer)
+        return FileReading(answer[_READING.size :], reads, ended, repeats, number)
+
+    def write_in_task(self, path: str, flags: int, data: bytes) -> SyscallOutcome:
+        """Open a file and write to it, in a child."""
+
+        def writing() -> bytes:
+            written = 0
+            try:
+                descriptor = os.open(path, flags)
+                while written < len(data) or not data:
+                    count = os.write(descriptor, data[written:])
+                    written += count
+                    if not count:
+                        break
+                os.close(descriptor)
+            except OSError as error:
+                return _WRITING.pack(0, error.errno or errno.EIO)
+            return _WRITING.pack(written, 0)
+
+        answer, killer = self._answer(f"writing {path}", writing)
+        if len(answer) < _WRITING.size:
+            return SyscallOutcome(errno=0 if killer else errno.ECHILD, signal=killer)
+        return SyscallOutcome(*_WRITING.unpack(answer))
+
     def shut_down(self) -> None:
         """Nothing: the machine is not ours to end."""
 
@@ -175,8 +229,14 @@ class LiveSyscalls(Syscalls):
             result: int = self._libc.syscall(*call)
             return (result, 0) if result >= 0 else (0, ctypes.get_errno())
 
+        answer, killer = self._answer(name, lambda: _WRITING.pack(*system_call()))
+        if len(answer) < _WRITING.size:
+            return SyscallOutcome(errno=0 if killer else errno.ECHILD, signal=killer)
+        return SyscallOutcome(*_WRITING.unpack(answer))
+
+    def _answer(self, name: str, work: Callable[[], bytes]) -> tuple[bytes, int]:
         try:
-            return run_in_child(system_call, self._deadline)
+            return answer_of_child(work, self._deadline)
         except TimeoutError:
             raise KernelDiedError(
                 name,
@@ -188,7 +248,15 @@ class LiveSyscalls(Syscalls):
 def run_in_child(
     system_call: Callable[[], tuple[int, int]], deadline: float | None = None
 ) -> SyscallOutcome:
-    """Run ``system_call`` (it returns result and errno) in a fork of this process.
+    """Run ``system_call`` (it returns result and errno) in a fork of this process."""
+    answer, killer = answer_of_child(lambda: _WRITING.pack(*system_call()), deadline)
+    if len(answer) == _WRITING.size:
+        return SyscallOutcome(*_WRITING.unpack(answer))
+    return SyscallOutcome(signal=killer) if killer else SyscallOutcome(errno=errno.ECHILD)
+
+
+def answer_of_child(work: Callable[[], bytes], deadline: float | None = None) -> tuple[bytes, int]:
+    """Run ``work`` in a fork of this process; return what it returns, and the signal it died of.
 
     Raises TimeoutError when it has not returned at the deadline, by the monotonic clock. Then, and
     when we are interrupted, it is killed but not waited for: in the kernel it may never end.
@@ -198,7 +266,9 @@ def run_in_child(
     if child == 0:
         # Nothing of the parent's may run here: no finally, no atexit, no buffered output.
         try:
-            os.write(writer, struct.pack("=qi", *system_call()))
+            rest = work()
+            while rest:
+                rest = rest[os.write(writer, rest) :]
         finally:
             os._exit(0)
     os.close(writer)
@@ -211,18 +281,17 @@ def run_in_child(
         raise
     finally:
         os.close(reader)
-    if len(answer) == 12:
-        result, number = struct.unpack("=qi", answer)
-        return SyscallOutcome(result=result, errno=number)
-    if os.WIFSIGNALED(status):
-        return SyscallOutcome(signal=os.WTERMSIG(status))
-    return SyscallOutcome(errno=errno.ECHILD)
+    return answer, os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
 def _answer_of(reader: int, deadline: float | None) -> bytes:
-    if deadline is not None:
-        poll = select.poll()
-        poll.register(reader, select.POLLIN)
-        if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+    parts: list[bytes] = []
+    poll = select.poll()
+    poll.register(reader, select.POLLIN)
+    while True:
+        if deadline is not None and not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
             raise TimeoutError
-    return os.read(reader, 12)
+        part = os.read(reader, 1 << 16)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)

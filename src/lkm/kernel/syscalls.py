@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -54,6 +55,55 @@ class FileStatus:
     def is_directory(self) -> bool:
         """Whether it is a directory."""
         return stat.S_ISDIR(self.mode)
+
+
+@dataclass(frozen=True, slots=True)
+class FileReading:
+    """What a task of its own read of a file: ``data``, in ``reads`` calls that gave something.
+
+    ``ended``: a read gave nothing, as at the end of a file. ``repeats``: all gave the same bytes,
+    fewer than they were asked for. ``errno`` and ``signal`` as in ``SyscallOutcome``.
+    """
+
+    data: bytes = b""
+    reads: int = 0
+    ended: bool = False
+    repeats: bool = False
+    errno: int = 0
+    signal: int = 0
+
+
+class ReadingCollector:
+    """Puts together what reads gave, and says when it is enough."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._same = True
+
+    @property
+    def wanted(self) -> int:
+        """Bytes to ask for with the next read; 0: no further read."""
+        if self._same and len(self._parts) >= _REPEATED_READS:
+            return 0
+        return 0 if len(self._parts) >= _MOST_READS else self._most - self._size
+
+    def add(self, data: bytes) -> None:
+        """Take what a read gave."""
+        short = len(data) < self._most - self._size
+        self._same = self._same and short and data == (self._parts or [data])[0]
+        self._parts.append(data)
+        self._size += len(data)
+
+    def result(self, *, ended: bool = False, errno: int = 0, signal: int = 0) -> FileReading:
+        """Return it all."""
+        reads = len(self._parts)
+        repeats = self._same and reads > 1 and not ended
+        return FileReading(b"".join(self._parts), reads, ended, repeats, errno, signal)
+
+
+_REPEATED_READS, _MOST_READS = 64, 4096
 
 
 class Syscalls(Protocol):
@@ -208,6 +258,18 @@ class Syscalls(Protocol):
     def delete_module(self, name: str, flags: int) -> SyscallOutcome:
         """delete_module(2), in a task of its own."""
         ...
+
+    def read_in_task(self, path: str, flags: int, most: int) -> FileReading:
+        """Open a file and read at most ``most`` bytes of it, in a task of its own."""
+        ...
+
+    def write_in_task(self, path: str, flags: int, data: bytes) -> SyscallOutcome:
+        """Open a file and write ``data`` to it, in a task of its own."""
+        ...
+
+    def let_pass(self, seconds: float) -> None:
+        """Let time pass on this machine."""
+        time.sleep(seconds)
 
     def shut_down(self) -> None:
         """Give the machine back: end a virtual machine, free an emulated one, leave a live one."""

@@ -11,8 +11,9 @@ from lkm.errors import LkmError
 from lkm.kernels.known import find_kernel, image_of
 from lkm.module.names import module_name
 from lkm.operations import module_files
-from lkm.operations.module_facts import ModuleFacts, builtin_facts, read_facts
-from lkm.operations.parallel import Progress, spread
+from lkm.operations.kept_facts import facts_of
+from lkm.operations.module_facts import ModuleFacts, builtin_facts
+from lkm.operations.parallel import Progress
 from lkm.tree.root import Root, find_root
 from lkm.vmlinux.image import open_cached
 
@@ -72,12 +73,7 @@ def read_side(what: str, progress: Progress | None = None) -> Side:
     """Read all that is compared of one kernel; NotFoundError when it is not here."""
     root, image = _locate(what)
     paths = _module_paths(root.modules_directory)
-    facts = spread(
-        lambda item: read_facts(*item),
-        sorted(paths.items()),
-        what=f"reading modules of {root.release}",
-        progress=progress,
-    )
+    facts = facts_of(root.modules_directory, paths, f"reading modules of {root.release}", progress)
     problems = [fact.problem for fact in facts if fact.problem]
     kernel = None
     try:

@@ -42,7 +42,9 @@ def kernels_named(names: Sequence[str]) -> tuple[KnownKernel, ...]:
     if "all" in names:
         here = {k.release: k for k in known_kernels() if _is_readable(k)}
         if not here:
-            raise NotFoundError("no kernel is here", hint="fetch one: lkm kernels fetch amd64")
+            raise NotFoundError(
+                "no kernel is here", hint="fetch one: lkm kernels fetch amd64 --headers"
+            )
         chosen = list(here.values())
     else:
         chosen = [find_kernel(name) for name in dict.fromkeys(names)]

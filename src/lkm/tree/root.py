@@ -61,7 +61,11 @@ def find_root(directory: str | os.PathLike[str] = "/", release: str | None = Non
     if len(trees) != 1:
         raise NotFoundError(
             f"{parent} has {'no' if not trees else 'more than one'} module tree",
-            hint="name the kernel release" if trees else "is it a root directory?",
+            hint="name the kernel release"
+            if trees
+            else "fetch a kernel with its modules: lkm kernels fetch amd64 --headers"
+            if os.fspath(directory) == "/"
+            else f"{directory} is no root directory with lib/modules in it",
         )
     return Root(directory, trees[0])
 

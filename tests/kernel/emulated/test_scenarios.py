@@ -5,6 +5,8 @@ Results, file contents and taint are equal in all of them; so are the log lines,
 
 - what names the machine: registers and machine code in an oops, "Hardware name", the PGD walk of a
   fault, the list of modules (QEMU's agent needed virtio), process numbers;
+- "exited with irqs disabled": with SMAP, which the recording's processor had not, the kernel does
+  not enable interrupts before an oops (``arch/x86/mm/fault.c: do_user_addr_fault``);
 - frames of a trace marked "?" (leftovers on the stack), and those at the system-call entry, which
   the recording's C library entered as finit_module and we, without flags, as init_module;
 - where our modules' own source differs: function names and offsets in them, file and line.
@@ -42,7 +44,7 @@ LOOP_SET_FD, LOOP_CLR_FD = 0x4C00, 0x4C01
 PASSED_OVER = re.compile(
     r"(<\d>)?(R[A-Z0-9]{2}: |RIP: 0033|RSP: |Code: |FS:  |CS:  |CR2: |Hardware name|PGD "
     r"|Modules linked in| \? | __do_sys_| do_syscall_64|  *entry_SYSCALL|---\[ end Kernel panic"
-    r"|Kernel Offset: )"
+    r"|Kernel Offset: |(<\d>)?note: \w+\[\d+\] exited with irqs disabled)"
 )
 REPLACED = (
     (re.compile(r"\\x0a.*|\n.*", re.DOTALL), ""),

@@ -100,10 +100,17 @@ def test_what_a_careless_module_leaves(where: str, tmp_path: Path) -> None:
     left = told.one(events.LeftBehind)
     assert left.entries == (ObservedEntry("/proc/careless", "directory"),)
     assert left.registrations == (Registration("character major number", "231 careless"),)
-    assert told.one(events.Finished).problems == (
-        "/proc/careless is still there",
-        "character major number 231 careless is still registered",
-    )
+    problems = told.one(events.Finished).problems
+    if where.startswith("emulated"):  # which also says where they were made
+        assert problems[0].startswith("/proc/careless is still there (start+")
+        assert problems[1].startswith("the character device number of careless is still registered")
+        lines = {each.place.line for each in told.all(events.RuleBroken)}
+        assert lines == {f"{source}:6", f"{source}:7"}
+    else:
+        assert problems == (
+            "/proc/careless is still there",
+            "character major number 231 careless is still registered",
+        )
 
 
 def test_keep(where: str) -> None:

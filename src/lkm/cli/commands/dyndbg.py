@@ -7,7 +7,8 @@ import click
 from lkm.cli.findings import printable
 from lkm.cli.kernel_choice import kernel_option, opened
 from lkm.cli.output import print_json
-from lkm.errors import UsageError
+from lkm.errors import NotFoundError, UsageError
+from lkm.kernel.kernel import Kernel
 from lkm.operations.running import dyndbg
 from lkm.operations.running.dyndbg import DebugSite, Query
 
@@ -53,6 +54,8 @@ def command(
             click.echo(option)
         return 0
     with opened(where) as kernel:
+        if module and not any(character in module for character in "*?["):
+            _check_loaded(kernel, module)
         if flags:
             changed = dyndbg.change(kernel, query, flags)
             written, found = changed.command, changed.sites
@@ -63,6 +66,20 @@ def command(
     else:
         click.echo("".join(_line(site) for site in found), nl=False)
     return 0 if found else 1
+
+
+def _check_loaded(kernel: Kernel, module: str) -> None:
+    """Raise NotFoundError for a module file that is not loaded, whose sites no kernel lists."""
+    if kernel.is_loaded(module) or dyndbg.sites(kernel, Query(module)):
+        return
+    own = not kernel.syscalls.shares_host_files
+    raise NotFoundError(
+        f"{module} is not loaded in {kernel.name}, nor built into it with dynamic debug",
+        hint=f"lkm dyndbg {module} --at-load --set +p gives the option that switches them on while "
+        "it is loaded"
+        if own
+        else f"lkm modprobe {module}",
+    )
 
 
 def _line(site: DebugSite) -> str:

@@ -37,7 +37,7 @@ def command(
 
 def _print_table(found: tuple[KnownKernel, ...]) -> None:
     if not found:
-        click.echo("no kernel is here; fetch one: lkm kernels fetch amd64")
+        click.echo("no kernel is here; fetch one: lkm kernels fetch amd64 --headers")
         return
     width = max(len(kernel.release) for kernel in found)
     click.echo(f"{'RELEASE':{width}}  IMAGE  MODULES  HEADERS  ROOT")

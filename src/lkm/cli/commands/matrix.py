@@ -61,11 +61,6 @@ def command(
 
     Exit status: 0 all load everywhere (kernels without headers are told, and do not count), 1 not
     so.
-
-    \b
-    Examples:
-      lkm matrix hello.ko
-      lkm matrix ./driver --kernels 6.1.0-56-amd64,6.12 --junit matrix.xml
     """
     line = ProgressLine(unit="done", scale=1)
     names = kernels.split(",")

@@ -28,19 +28,24 @@ class _InOrder(click.Option):
         option.process = noting
 
 
-_KINDS: dict[str, Literal["set", "read", "write", "open", "close"]] = {
+_KINDS: dict[str, Literal["set", "read", "write", "open", "close", "ioctl", "mount", "run"]] = {
     "--set": "set",
     "--read": "read",
     "--write": "write",
     "--open": "open",
     "--close": "close",
+    "--ioctl": "ioctl",
+    "--mount": "mount",
+    "--run": "run",
 }
 
 
 def _action(option: str, text: str) -> Action:
     target, equals, value = text.partition("=")
-    if option in ("--read", "--open", "--close"):
+    if option in ("--read", "--open", "--close", "--run"):
         return Action(_KINDS[option], text)
+    if option == "--mount" and target:
+        return Action("mount", target, value)
     if not target or not equals:
         raise UsageError(f"{option} {text}: expected {'PARAM' if option == '--set' else 'PATH'}=…")
     return Action(_KINDS[option], target, value)
@@ -69,6 +74,12 @@ def _number(fail_alloc: str | None) -> int:
 @click.option("--open", "open_", cls=_InOrder, multiple=True, metavar="PATH",
               help="Open a device and keep it open, until --close or the end.")  # fmt: skip
 @click.option("--close", cls=_InOrder, multiple=True, metavar="PATH", help="Close what was opened.")
+@click.option("--ioctl", cls=_InOrder, multiple=True, metavar="PATH=REQUEST[,ARG]",
+              help="Make an ioctl of a device; ARG is a number or hex:BYTES.")  # fmt: skip
+@click.option("--mount", cls=_InOrder, multiple=True, metavar="TYPE[=SOURCE]",
+              help="Mount a file system and list it, until the end.")  # fmt: skip
+@click.option("--run", "run_", cls=_InOrder, multiple=True, metavar="PROGRAM",
+              help="Run a program of this machine in the virtual machine.")  # fmt: skip
 @click.option("--module", "select", metavar="NAME", default="",
               help="The one to try, of a folder that builds several.")  # fmt: skip
 @click.option("--make", multiple=True, metavar="VAR=VALUE", help="A variable for make.")
@@ -77,7 +88,11 @@ def _number(fail_alloc: str | None) -> int:
               help="Write the compile_commands.json of the build there.")  # fmt: skip
 @click.option("--fail-alloc", metavar="N|each",
               help="Fail its Nth allocation, or each in turn in a fresh kernel.")  # fmt: skip
-@click.option("--guard", is_flag=True, help="Catch overflow, use after free, double free.")
+@click.option("--fast", is_flag=True,
+              help="Do not guard its memory or check locking and what it leaves.")  # fmt: skip
+@click.option("--guard", is_flag=True, hidden=True, help="Guard its memory (the default).")
+@click.option("--wait", type=click.FloatRange(0, 3600), default=1.0, show_default=True,
+              metavar="SECONDS", help="Let time pass after loading and unloading.")  # fmt: skip
 @click.option("--trace", is_flag=True, help="List its calls into the kernel.")
 @click.option("--stages", is_flag=True, help="List the kernel's own functions it passes.")
 @click.option("--memory", is_flag=True, help="Show where its sections are put, and what goes.")
@@ -101,12 +116,17 @@ def command(  # noqa: PLR0917 - one parameter an option
     write: tuple[str, ...],
     open_: tuple[str, ...],
     close: tuple[str, ...],
+    ioctl: tuple[str, ...],
+    mount: tuple[str, ...],
+    run_: tuple[str, ...],
     select: str,
     make: tuple[str, ...],
     in_place: bool,
     compile_commands: str,
     fail_alloc: str | None,
+    fast: bool,
     guard: bool,
+    wait: float,
     trace: bool,
     stages: bool,
     memory: bool,
@@ -131,6 +151,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         sig_enforce=sig_enforce,
         lockdown=lockdown,
         keep=keep,
+        wait=wait,
         timeout=timeout,
     )
     request = TrialRequest(
@@ -139,7 +160,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         kernel=kernel,
         select=select,
         fetch=fetch,
-        watching=Watching(guard, trace, _number(fail_alloc), stages, memory),
+        watching=Watching(guard, trace, _number(fail_alloc), fast, stages, memory),
         fail_each=fail_alloc == "each",
         make=make,
         in_place=in_place,

@@ -15,9 +15,16 @@ from lkm.kernel.emulated.hardware.processor import Limits
 from lkm.kernel.emulated.modprobe import ModprobeTask
 from lkm.kernel.emulated.session import Session
 from lkm.kernel.emulated.start.snapshot import Snapshot
-from lkm.kernel.emulated.system_calls import Number
+from lkm.kernel.emulated.system_calls import Call, Number
+from lkm.kernel.emulated.tasks import Program
 from lkm.kernel.requests import ModuleRequest, Provider, RequestDesk
-from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
+from lkm.kernel.syscalls import (
+    FileReading,
+    FileStatus,
+    ReadingCollector,
+    SyscallOutcome,
+    Syscalls,
+)
 
 if TYPE_CHECKING:
     from lkm.kernel.emulated.watch.code_page import Workshop
@@ -116,16 +123,18 @@ class EmulatedMachine(Syscalls):
         *,
         guard: bool = False,
         trace: bool = False,
+        rules: bool = False,
         guard_alignment: int = 8,
     ) -> Interposition:
         """Watch a module from the next time it is loaded until the machine is rewound.
 
         ``guard`` puts its objects on guarded pages (see ``guard.GuardHeap`` for the alignment),
-        ``trace`` keeps its calls. There is one interposition at a time.
+        ``trace`` keeps its calls, ``rules`` holds it to the kernel's rules (locking, what it
+        leaves behind, which memory is whose). There is one interposition at a time.
         """
         # Imported when wanted: most machines run without.
         from lkm.kernel.emulated.watch.code_page import Workshop
-        from lkm.kernel.emulated.watch.interposition import Interposition
+        from lkm.kernel.emulated.watch.interposition import Interposition, InterpositionTools
 
         self._end_interposition()
         restored = self.session.restored
@@ -133,7 +142,11 @@ class EmulatedMachine(Syscalls):
             self._workshop = Workshop(restored.processor)
         heap = self._guard_heap(guard_alignment) if guard else None
         made = Interposition(
-            restored.processor, self.image, image, self._workshop, heap=heap, trace=trace
+            restored.processor,
+            self.image,
+            image,
+            self._workshop,
+            InterpositionTools(heap, trace, rules),
         )
         restored.module_loads.listener = made.coming
         self._interposition = made
@@ -153,10 +166,6 @@ class EmulatedMachine(Syscalls):
 
         processor = self.session.restored.processor
         return LoadWay(processor, self.image, functions=functions, entered=entered, logged=logged)
-
-    def sleep(self, seconds: float) -> None:
-        """Let the machine's time pass, so that what the kernel put off gets done."""
-        self.session.sleep(seconds)
 
     def watch_memory(
         self,
@@ -313,6 +322,64 @@ class EmulatedMachine(Syscalls):
         """delete_module(2), in a thread of its own."""
         with self.session.buffers() as arena:
             return self.session.in_thread(Number.DELETE_MODULE, arena.text(name), flags)
+
+    def read_in_task(self, path: str, flags: int, most: int) -> FileReading:
+        """Open a file and read of it, in a thread of its own."""
+        collector = ReadingCollector(most)
+        last = [0]
+        with self.session.buffers() as arena:
+            name, buffer = arena.text(path), arena.reserve(most)
+
+            def program() -> Program:
+                descriptor = last[0] = yield Call(Number.OPEN, (name, flags, 0))
+                while last[0] >= 0 and (size := collector.wanted):
+                    count = last[0] = yield Call(Number.READ, (descriptor, buffer, size))
+                    if count == 0:
+                        break
+                    if count > 0:
+                        collector.add(arena.get(buffer, count))
+                if descriptor >= 0:
+                    yield Call(Number.CLOSE, (descriptor,))
+                return 0
+
+            signal = self.session.run_thread(f"reading {path}", program(), kill=True)
+        failed = -last[0] if last[0] < 0 and not signal else 0
+        return collector.result(ended=last[0] == 0, errno=failed, signal=signal)
+
+    def write_in_task(self, path: str, flags: int, data: bytes) -> SyscallOutcome:
+        """Open a file and write to it, in a thread of its own."""
+        results = []
+        with self.session.buffers() as arena, self.session.copied(data) as address:
+            name = arena.text(path)
+
+            def program() -> Program:
+                descriptor = yield Call(Number.OPEN, (name, flags, 0))
+                if descriptor < 0:
+                    results.append(descriptor)
+                    return 0
+                written = 0
+                while written < len(data) or not data:
+                    place, rest = address + written, len(data) - written
+                    count = yield Call(Number.WRITE, (descriptor, place, rest))
+                    written = count if count < 0 else written + count
+                    if count <= 0:
+                        break
+                results.append(written)
+                yield Call(Number.CLOSE, (descriptor,))
+                return 0
+
+            signal = self.session.run_thread(f"writing {path}", program(), kill=True)
+        result = results[0] if results else 0
+        if signal:
+            return SyscallOutcome(signal=signal)
+        return SyscallOutcome(errno=-result) if result < 0 else SyscallOutcome(result)
+
+    def let_pass(self, seconds: float) -> None:
+        """Let the machine's own time pass; what memory was freed meanwhile is gone then."""
+        if seconds > 0:
+            self.session.sleep(seconds)
+        if self._interposition is not None and not self.session.dead:
+            self._interposition.look_anew()
 
     def shut_down(self) -> None:
         """Free the machine."""

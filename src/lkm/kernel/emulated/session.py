@@ -84,15 +84,25 @@ class Session:
             results.append((yield Call(number, arguments)))
             return 0
 
-        self.restored.tasks.clone_runs(program())
-        pid = self.call(Number.CLONE, abi.CLONE_SHARING | abi.SIGCHLD, 0, 0, 0, 0)
-        status = self._wait(number.name.lower(), pid)
-        if status & _SIGNAL_MASK:
-            self.restored.tasks.forget(pid)
-            return SyscallOutcome(signal=status & _SIGNAL_MASK)
+        signal = self.run_thread(number.name.lower(), program())
+        if signal:
+            return SyscallOutcome(signal=signal)
         if not results:
             raise KernelDiedError(number.name.lower(), "its task ended without coming back from it")
         return SyscallOutcome(errno=-results[0]) if results[0] < 0 else SyscallOutcome(results[0])
+
+    def run_thread(self, operation: str, program: Program, *, kill: bool = False) -> int:
+        """Run a program in a thread of PID 1 to its end; return the signal that killed it, or 0.
+
+        With ``kill``, a thread that does not end is killed, if the kernel lets it, which raises
+        ``TimeoutError``.
+        """
+        self.restored.tasks.clone_runs(program)
+        pid = self.call(Number.CLONE, abi.CLONE_SHARING | abi.SIGCHLD, 0, 0, 0, 0)
+        status = self._wait(operation, pid, kill)
+        if status & _SIGNAL_MASK:
+            self.restored.tasks.forget(pid)
+        return status & _SIGNAL_MASK
 
     @contextlib.contextmanager
     def copied(self, data: bytes) -> Iterator[int]:
@@ -117,18 +127,26 @@ class Session:
             timeout = arena.put(struct.pack("<qq", int(whole), int(fraction * 1e9)))
             self._raw(Number.RT_SIGTIMEDWAIT, signals, 0, timeout, _SIGNAL_SET_SIZE)
 
-    def _wait(self, operation: str, pid: int) -> int:
+    def _wait(self, operation: str, pid: int, kill: bool) -> int:
         """Return the wait status of a thread; a thread that does not end is reported."""
         arena = self.restored.arena
         signals = arena.put(struct.pack("<Q", 1 << (abi.SIGCHLD - 1)))
         seconds, fraction = divmod(self.module_timeout, 1)
         timeout = arena.put(struct.pack("<qq", int(seconds), int(fraction * 1e9)))
         status = arena.put(bytes(4))
+        killed = False
         while True:
             signal = self._raw(Number.RT_SIGTIMEDWAIT, signals, 0, timeout, _SIGNAL_SET_SIZE)
             if self.call(Number.WAIT4, pid, status, abi.WNOHANG | abi.WALL, 0) == pid:
+                if killed:
+                    self.restored.tasks.forget(pid)
+                    words = f"it did not return within {self.module_timeout:g} s"
+                    raise TimeoutError(errno.ETIMEDOUT, words)
                 return int.from_bytes(arena.get(status, 4), "little")
-            if signal == -errno.EAGAIN:
+            if signal == -errno.EAGAIN and kill and not killed:
+                self.call(Number.KILL, pid, abi.SIGKILL)
+                killed = True
+            elif signal == -errno.EAGAIN:
                 raise KernelDiedError(
                     operation,
                     f"it did not return within {self.module_timeout:g} s of the machine's time",

@@ -21,6 +21,7 @@ class Number(enum.IntEnum):
     MUNMAP = 11
     RT_SIGPROCMASK = 14
     IOCTL = 16
+    NANOSLEEP = 35
     GETPID = 39
     SOCKET = 41
     BIND = 49

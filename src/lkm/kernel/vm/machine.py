@@ -13,7 +13,7 @@ from typing import Any
 from lkm.errors import FormatError, NotFoundError, UnsupportedError
 from lkm.kernel.providers import from_tree
 from lkm.kernel.requests import ModuleRequest, Provider, RequestDesk
-from lkm.kernel.syscalls import FileStatus, SyscallOutcome, Syscalls
+from lkm.kernel.syscalls import FileReading, FileStatus, SyscallOutcome, Syscalls
 from lkm.kernel.vm import guest, snapshot
 from lkm.kernel.vm.connection import Connection
 from lkm.kernel.vm.profile import Profile
@@ -296,6 +296,15 @@ class VirtualMachine(Syscalls):
     def shut_down(self) -> None:
         """End the machine."""
         self.connection.close()
+
+    def read_in_task(self, path: str, flags: int, most: int) -> FileReading:
+        """Open a file and read of it, in a child of the agent."""
+        answer = self.connection.request("read_in_task", path, flags, most, limit=_LOAD_LIMIT)
+        return FileReading(*answer)
+
+    def write_in_task(self, path: str, flags: int, data: bytes) -> SyscallOutcome:
+        """Open a file and write to it, in a child of the agent."""
+        return self._outcome("write_in_task", path, flags, data)
 
     def _outcome(self, call: str, *arguments: Any) -> SyscallOutcome:
         return SyscallOutcome(*self.connection.request(call, *arguments, limit=_LOAD_LIMIT))

@@ -16,9 +16,9 @@ QEMU = "qemu-system-x86_64"
 NAME_PREFIX = "lkm:"
 """What tells our machines from other QEMU processes; the kernel's release follows."""
 
-# The processor of the emulated machine too, but with AVX, and without what QEMU's translation
-# lacks and would warn of.
-CPU = "Haswell-noTSX,-pcid,-invpcid,-x2apic,-tsc-deadline"
+# Like the processor of the emulated machine (SMAP too), but with AVX, and without what QEMU's
+# translation lacks and would warn of.
+CPU = "Haswell-noTSX,+smap,-pcid,-invpcid,-x2apic,-tsc-deadline"
 
 # `unknown_nmi_panic`: a guest that hangs is sent an NMI, and says where it was. `pti=off`: without
 # it each system call empties the TLB, a quarter of the time of a load in QEMU's translation.

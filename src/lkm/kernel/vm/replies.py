@@ -62,6 +62,8 @@ _REPLIES: dict[str, Any] = {
     "socket": _Descriptor,
     "bind": None,
     "syslog": bytes,
+    "read_in_task": tuple[bytes, _Count, bool, bool, _Errno, _Signal],
+    "write_in_task": _Outcome,
     "init_module": _Outcome,
     "finit_module": _Outcome,
     "delete_module": _Outcome,

@@ -118,7 +118,7 @@ def _choose(question: Question, emit: Emit) -> KnownKernel:
     if choice.known is None or choice.known.vmlinuz is None or choice.known.modules is None:
         raise NotFoundError(
             f"{choice.where} has no image, or no modules, here",
-            hint="lkm kernels fetch amd64",
+            hint="lkm kernels fetch amd64 --headers",
         )
     return choice.known
 

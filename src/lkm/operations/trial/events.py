@@ -389,6 +389,41 @@ class TrialVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class RelatedPlace:
+    """Another place that belongs to what was found, and what happened there."""
+
+    what: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBroken:
+    """A rule of the kernel that the module broke; ``rule`` in short (``lock order``).
+
+    ``words`` say what happened; ``place`` is the module's, empty where it is not known.
+    """
+
+    rule: str
+    words: str
+    place: Place
+    related: tuple[RelatedPlace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModulesCame:
+    """Modules that the kernel loaded by itself meanwhile, for which the module is not to blame."""
+
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NotChecked:
+    """What this trial could not have found, in words."""
+
+    what: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The end: ``problems`` in words, none when all went well; ``seconds`` in all.
 
@@ -430,5 +465,8 @@ Event = (
     | Called
     | Failed
     | FailureTried
+    | RuleBroken
+    | ModulesCame
+    | NotChecked
     | Finished
 )

@@ -23,12 +23,14 @@ def fail_each(
     procedure: Procedure,
     allocations: int,
     emit: Callable[[events.Event], None],
+    *,
+    fast: bool = False,
 ) -> list[str]:
     """Fail allocation 1 to ``allocations`` of a module, rewinding between; return the problems."""
     problems = []
     for number in range(1, min(allocations, MOST) + 1):
         emit(events.Progress(f"failing allocation {number} of {allocations}"))
-        tried = _fail_one(machine, wanted, procedure, number)
+        tried = _fail_one(machine, wanted, procedure, number, fast)
         if tried is None:
             continue
         emit(tried)
@@ -39,11 +41,12 @@ def fail_each(
 
 
 def _fail_one(
-    machine: EmulatedMachine, wanted: Wanted, procedure: Procedure, number: int
+    machine: EmulatedMachine, wanted: Wanted, procedure: Procedure, number: int, fast: bool
 ) -> events.FailureTried | None:
     told: list[events.Event] = []
     machine.rewind()
-    instruments = Instruments(machine, wanted.image, Watching(fail=number), told.append)
+    watching = Watching(fail=number, fast=fast)
+    instruments = Instruments(machine, wanted.image, watching, told.append)
     run = Run(Kernel(machine), wanted, told.append, "", instruments)
     run.carry_out(procedure)
     failed = instruments.failed()

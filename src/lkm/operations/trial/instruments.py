@@ -5,14 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lkm.kernel.emulated.machine import EmulatedMachine
-from lkm.kernel.emulated.watch.findings import Allocation, CallArgument, MemoryFault, TracedCall
+from lkm.kernel.emulated.watch.findings import (
+    Allocation,
+    BrokenRule,
+    CallArgument,
+    KernelRule,
+    MemoryFault,
+    TracedCall,
+)
 from lkm.kernel.emulated.watch.interposition import Interposition
 from lkm.kernel.kernel import Kernel
 from lkm.module.image import ModuleImage
 from lkm.operations.trial import events
 from lkm.operations.trial.memory import MemoryTeller
 from lkm.operations.trial.request import Watching
-from lkm.operations.trial.source_lines import Places
+from lkm.operations.trial.source_lines import Place, Places
 
 
 def machine_of(kernel: Kernel) -> EmulatedMachine:
@@ -37,7 +44,7 @@ class Instruments:
         self._emit = emit
         self._places = Places(image)
         self._watched: Interposition | None = None
-        self._calls_told = self._faults_told = 0
+        self._calls_told = self._faults_told = self._rules_told = 0
         self._memory: MemoryTeller | None = None
 
     @property
@@ -49,7 +56,10 @@ class Instruments:
         """Watch the module from its next load on."""
         watching = self._watching
         self._watched = self._machine.interpose(
-            self._image, guard=watching.guard, trace=watching.trace
+            self._image,
+            guard=watching.checks,
+            rules=watching.checks,
+            trace=watching.trace,
         )
         if watching.memory:
             self._memory = MemoryTeller(self._machine, self._image, self._emit)
@@ -75,6 +85,12 @@ class Instruments:
             told = self._faulted(fault)
             self._emit(told)
             yield f"{told.kind} at {(told.caller or told.place).at}"
+        broken = self._watched.broken_rules[self._rules_told :]
+        self._rules_told += len(broken)
+        for each in broken:
+            rule = self._broken(each)
+            self._emit(rule)
+            yield f"{rule.words} ({rule.place.at})" if rule.place.at else rule.words
 
     def tell_leaks(self) -> Iterator[str]:
         """Tell what was not given back; yield it in words too."""
@@ -83,6 +99,28 @@ class Instruments:
             self._emit(told)
             size = "memory" if leak.size is None else f"{leak.size} bytes"
             yield f"{size} from {told.place.at} leaked"
+
+    def left_behind(self) -> list[str]:
+        """Return in words what was found to be still registered or still to come."""
+        broken = self._watched.broken_rules if self._watched else ()
+        return [each.words for each in broken if each.rule is KernelRule.LEFT_BEHIND]
+
+    def tell_waiting(self) -> None:
+        """Find out, of a kernel that does not go on, who waits for whom."""
+        if self._watched is not None:
+            self._watched.tell_waiting()
+
+    def last_copy(self) -> Place | None:
+        """Return where the module last copied something to user space."""
+        site = self._watched.last_copy if self._watched else None
+        return self._places.of(site, returns=True) if site else None
+
+    def unchecked(self) -> list[str]:
+        """Return in words what was left out."""
+        if not self._watching.checks:
+            return ["memory accesses, locks, timers and registrations left behind (--fast)"]
+        count = self._watched.unguarded if self._watched else 0
+        return [f"{count} objects for which guarded memory had no room"] if count else []
 
     def failed(self) -> events.Failed | None:
         """Return the allocation that was made to fail, ``None`` when it was not reached."""
@@ -97,6 +135,13 @@ class Instruments:
         return events.Called(
             call.number, call.function, arguments, result, self._places.of(call.site)
         )
+
+    def _broken(self, broken: BrokenRule) -> events.RuleBroken:
+        related = tuple(
+            events.RelatedPlace(what, self._places.of(site)) for what, site in broken.related
+        )
+        where = self._places.of(broken.site) if broken.site else Place("")
+        return events.RuleBroken(broken.rule.value, broken.words, where, related)
 
     def _faulted(self, fault: MemoryFault) -> events.Faulted:
         made = fault.allocation

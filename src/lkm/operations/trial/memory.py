@@ -58,7 +58,7 @@ class MemoryTeller:
             gone = [page for page in watch.pages() if not watch.permissions(page)]
             if gone:
                 break
-            self._machine.sleep(_WAIT)  # do_free_init is work that is put off
+            self._machine.let_pass(_WAIT)  # do_free_init is work that is put off
         if watch.sections:
             self._tell("live")
             runs = tuple(events.FreedPages(start, count) for start, count in _runs(gone))

@@ -6,6 +6,7 @@ few directories where modules put things, and in the lists under /proc.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +22,7 @@ _DIRECTORIES = (
     *("/proc/sys", "/proc/sys/fs", "/proc/sys/kernel", "/proc/sys/net", "/proc/sys/net/ipv4"),
     *("/sys/firmware", "/sys/fs", "/sys/kernel", "/sys/kernel/config", "/sys/kernel/debug"),
 )
+_LONGEST_LIST = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,27 @@ class Observation:
 
     paths: frozenset[str]
     registrations: frozenset[Registration]
+    problems: tuple[str, ...] = ()
 
 
-def observe(kernel: Kernel) -> Observation:
-    """Look at ``kernel`` once; what it does not show (no debugfs) is left out."""
-    return Observation(frozenset(_paths(kernel)), frozenset(_registrations(kernel)))
+def observe(kernel: Kernel, *, careful: bool = False) -> Observation:
+    """Look at ``kernel`` once; what it does not show (no debugfs) is left out.
+
+    ``careful`` reads each list in a task of its own: where a module left something behind, the
+    kernel may oops over it.
+    """
+    if not careful:
+        texts = kernel.read_texts(tuple(_LISTS))
+        return Observation(frozenset(_paths(kernel)), frozenset(_registrations(texts)))
+    texts, problems = {}, []
+    for path in _LISTS:
+        reading = kernel.syscalls.read_in_task(path, os.O_RDONLY | os.O_CLOEXEC, _LONGEST_LIST)
+        if reading.signal:
+            problems.append(f"reading {path} crashes since then")
+        elif not reading.errno:
+            texts[path] = reading.data.decode("utf-8", "replace")
+    registered = frozenset(_registrations(texts))
+    return Observation(frozenset(_paths(kernel)), registered, tuple(problems))
 
 
 def _paths(kernel: Kernel) -> Iterator[str]:
@@ -90,8 +108,8 @@ def _entry(kernel: Kernel, path: str, event: Uevent | None) -> ObservedEntry | N
     return ObservedEntry(path, "directory" if status.is_directory else "")
 
 
-def _registrations(kernel: Kernel) -> Iterator[Registration]:
-    for path, text in kernel.read_texts(tuple(_LISTS)).items():
+def _registrations(texts: dict[str, str]) -> Iterator[Registration]:
+    for path, text in texts.items():
         yield from _LISTS[path](text)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +17,13 @@ from lkm.errors import FormatError, KernelDiedError, KernelError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.log import LogRecord, parse_text
 from lkm.kernel.proc import LoadedModule
+from lkm.kernel.syscalls import FileReading
 from lkm.kernel.uevent import Uevent
 from lkm.module.parameters import Parameter
 from lkm.operations.trial import events
 from lkm.operations.trial.events import Phase
 from lkm.operations.trial.observation import Observation, new_entries, observe
-from lkm.operations.trial.source_lines import Place, place
+from lkm.operations.trial.source_lines import Place, Places, place
 from lkm.operations.trial.subject import Wanted
 from lkm.operations.trial.symbols import bound_symbols
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from lkm.operations.trial.instruments import Instruments
 
 _CRASHES = ("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut")
+_ODD_RESULT = re.compile(r"'(\S+)'->init suspiciously returned (-?\d+)")
+_UNKNOWN_PARAMETER = re.compile(r"^(\S+): unknown parameter '(.+)' ignored")
 _MOST_RECORDS = 20_000
 _BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
 
@@ -50,6 +55,9 @@ class Teller:
         self._wanted = wanted
         self._image = image
         self._instruments = instruments
+        self.unchecked: list[str] = []
+        self._places = Places(wanted.image)
+        self._there: set[str] = set()
         self._watch = kernel.watch_log()
         self._logged: list[str] = []
         self._streamed: set[int] = set()
@@ -143,6 +151,25 @@ class Teller:
             self.emit(events.Tainted(taint.letters(new), tuple(flag.meaning for flag in flags)))
             self.problems += [flag.cause for flag in flags if flag.letter in _BAD_TAINT]
 
+    def begin(self) -> Observation:
+        """Look at the kernel before the module is loaded."""
+        self._there = {module.name for module in self._kernel.modules()}
+        return observe(self._kernel)
+
+    def endless(self, target: str, reading: FileReading) -> None:
+        """Tell that a file has no end: its read function never returns 0."""
+        size = len(reading.data) // reading.reads
+        words = (
+            f"reading {target} does not end: {reading.reads} reads gave {size} bytes each; its "
+            "read function must return 0 at the end, and move the position (*ppos)"
+        )
+        at = self._instruments.last_copy() if self._instruments else None
+        self._broken("endless read", words, at or Place(""))
+
+    def _broken(self, rule: str, words: str, where: Place) -> None:
+        self.emit(events.RuleBroken(rule, words, where))
+        self.problems.append(f"{words} ({where.at})" if where.at else words)
+
     def found(self) -> None:
         """Tell what the instruments found since the last time."""
         if self._instruments:
@@ -150,14 +177,50 @@ class Teller:
 
     def left(self, before: Observation, seen: Sequence[Uevent]) -> None:
         """Tell what is there that was not before, and memory that was not given back."""
+        named = ""
         if self._instruments:
             self.problems += self._instruments.tell_leaks()
-        after = observe(self._kernel)
-        entries = new_entries(self._kernel, before, after, seen)
+            named = " ".join(self._instruments.left_behind())
+        came = self._others_gone()
+        careful = bool(named) or not self._instruments
+        after = observe(self._kernel, careful=careful)
+        self.problems += after.problems
+        entries = tuple(
+            entry
+            for entry in new_entries(self._kernel, before, after, seen)
+            if not entry.path.startswith(came)
+        )
         registrations = tuple(sorted(after.registrations - before.registrations))
         self.emit(events.LeftBehind(entries, registrations))
-        self.problems += [f"{entry.path} is still there" for entry in entries]
-        self.problems += [f"{each.kind} {each.name} is still registered" for each in registrations]
+        self.problems += [
+            f"{entry.path} is still there" for entry in entries if entry.path not in named
+        ]
+        self.problems += [
+            f"{each.kind} {each.name} is still registered"
+            for each in registrations
+            if each.name.split()[-1] not in named
+        ]
+
+    def _others_gone(self) -> tuple[str, ...]:
+        """Unload what the kernel loaded by itself; return the sysfs paths of what would not go."""
+        here = [module.name for module in self._kernel.modules()]
+        came = [name for name in here if name not in self._there | {self._wanted.image.name}]
+        asked = {dependency.module for dependency in self._wanted.after}
+        came = [name for name in came if name not in asked]
+        if not came:
+            return ()
+        self.emit(events.ModulesCame(tuple(reversed(came))))
+        if not self._kernel.syscalls.shares_host_files:
+            for name in came:  # newest first
+                with contextlib.suppress(KernelError):
+                    self._kernel.unload(name)
+        stay = [name for name in came if self._kernel.is_loaded(name)]
+        self.unchecked += [
+            f"what {name}, which the kernel loaded, is to blame for" for name in stay
+        ]
+        return tuple(f"/sys/module/{name}/" for name in stay) + tuple(
+            f"/sys/module/{name}" for name in stay
+        )
 
     def new_log(self) -> None:
         """Tell what the kernel logged since the last time, and what the instruments found."""
@@ -166,12 +229,14 @@ class Teller:
 
     def death(self, error: KernelDiedError) -> None:
         """Tell that the kernel died, and what it said last."""
+        if self._instruments:
+            self._instruments.tell_waiting()
         told = set(self._logged)
         records = parse_text("\n".join(error.log))
         self._log([record for record in records if record.text not in told])
         self.emit(events.Died(error.operation, error.reason))
-        self.problems.append(f"the kernel died: {error.reason}")
         self.found()
+        self.problems.append(f"the kernel died: {error.reason}")
 
     def _log(self, records: Sequence[LogRecord]) -> None:
         room = max(_MOST_RECORDS - len(self._logged), 0)
@@ -179,9 +244,28 @@ class Teller:
             self._logged.append(record.text)
             if not self._was_streamed(record):
                 self.emit(events.Logged(self.phase, record))
+        for record in records[:room]:
+            self._tell_complaint(record.text)
         if room and len(records) > room:
             self.problems.append(f"it floods the log: {_MOST_RECORDS} records are told of it")
         self._tell_crashes(records[:_MOST_RECORDS])
+
+    def _tell_complaint(self, line: str) -> None:
+        """Tell what the kernel only mentions, and goes on."""
+        image = self._wanted.image
+        if (odd := _ODD_RESULT.search(line)) and odd[1] == image.name:
+            words = (
+                f"its init function returned {odd[2]}: 0 or a negative error number is expected, "
+                "the kernel takes it for success"
+            )
+            self._broken("init result", words, self._places.of_symbol("init_module"))
+        elif (unknown := _UNKNOWN_PARAMETER.search(line)) and unknown[1] == image.name:
+            names = [parameter.name for parameter in image.parameters]
+            close = difflib.get_close_matches(unknown[2], names, 1, 0.5)
+            has = f"it has {', '.join(sorted(names))}" if names else "it has none"
+            hint = f"did you mean {close[0]}?" if close else has
+            words = f"it has no parameter {unknown[2]}, which was ignored: {hint}"
+            self._broken("unknown parameter", words, Place(""))
 
     def _was_streamed(self, record: LogRecord) -> bool:
         if record.sequence:

@@ -13,10 +13,12 @@ class Action:
 
     ``set`` a parameter of it, ``read`` a file or (without a slash) a parameter, ``write`` to one,
     ``open`` a device and keep it open until it is told to ``close`` it, try to ``unload`` the
-    module, which the kernel may refuse.
+    module, which the kernel may refuse. ``ioctl`` makes one of a device (see
+    ``lkm.operations.trial.actions``), ``mount`` mounts a file system until the end, ``run`` runs a
+    program in a virtual machine.
     """
 
-    kind: Literal["set", "read", "write", "open", "close", "unload"]
+    kind: Literal["set", "read", "write", "open", "close", "unload", "ioctl", "mount", "run"]
     target: str = ""
     value: str = ""
 
@@ -26,6 +28,7 @@ class Procedure:
     """What is to be done with the module: switches first, load, actions in order, unload.
 
     Actions are taken one by one, so that what comes next may depend on what came of the last.
+    ``wait`` are the seconds of the kernel's own time that pass after loading and after unloading.
     All of it may take ``timeout`` seconds of wall time, from when the kernel is ready.
     """
 
@@ -34,13 +37,16 @@ class Procedure:
     sig_enforce: bool = False
     lockdown: bool = False
     keep: bool = False
+    wait: float = 1.0
     timeout: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """What to watch for besides leaks; ``fail`` is the allocation to fail, from 1; 0: none.
+    """What to watch for; ``fail`` is the allocation to fail, from 1; 0: none.
 
+    The emulated kernel guards the module's memory and holds it to the kernel's rules, but for
+    ``fast``; ``guard`` asks for that explicitly, which other kernels refuse.
     ``stages`` tells of the kernel's own functions on the module's way, ``memory`` where its
     sections are put.
     """
@@ -48,8 +54,14 @@ class Watching:
     guard: bool = False
     trace: bool = False
     fail: int = 0
+    fast: bool = False
     stages: bool = False
     memory: bool = False
+
+    @property
+    def checks(self) -> bool:
+        """Whether the module's memory is guarded and the kernel's rules are checked."""
+        return self.guard or not self.fast
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno as errno_names
 import os
+import stat
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -14,9 +15,8 @@ from lkm.errors import KernelDiedError, KernelError, LkmError, UsageError
 from lkm.kernel.kernel import Kernel
 from lkm.kernel.uevent import UeventWatch
 from lkm.module.image import ModuleImage
-from lkm.operations.trial import events
+from lkm.operations.trial import actions, events
 from lkm.operations.trial.events import Phase
-from lkm.operations.trial.observation import observe
 from lkm.operations.trial.report import Teller
 from lkm.operations.trial.request import Action, Procedure
 from lkm.operations.trial.subject import Dependency, Wanted
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SIG_ENFORCE = "/sys/module/module/parameters/sig_enforce"
 LOCKDOWN = "/sys/kernel/security/lockdown"
 _READ_LIMIT = 1 << 16
+_SMALL_READ = 512
+"""Bytes; a file that is read to its end gives more with each call but the last."""
 
 
 class Run:
@@ -46,7 +48,9 @@ class Run:
         self.tell = Teller(kernel, wanted, emit, image, instruments)
         self._name = ""
         self._loaded: list[str] = []
+        self._killed = False
         self._opened: list[tuple[str, int]] = []
+        self._mounts = 0
 
     @property
     def problems(self) -> list[str]:
@@ -76,23 +80,33 @@ class Run:
     def _try_module(self, procedure: Procedure) -> None:
         tainted = self.kernel.taint()
         with UeventWatch(self.kernel.syscalls) as uevents:
-            before = observe(self.kernel)
+            before = self.tell.begin()
             if self.instruments:
                 self.instruments.attach()
             if not self.load(procedure.parameters):
                 self.tell.tainted(tainted)
+                self._let_pass(procedure.wait)
                 if not self.tell.stuck():
                     self.tell.left(before, uevents.new_events())
                 return
             seen = list(uevents.new_events())
             self.tell.describe(self._name, tainted, before, seen)
+            self._let_pass(procedure.wait)
             self.tell.phase = Phase.USE
             gone = any(self._act(action) for action in procedure.actions)
             self._close_all()
             for dependency in self.wanted.after:
                 self._load_dependency(dependency)
-            if not procedure.keep and (gone or self.unload()):
+            if self._killed:
+                self.tell.unchecked.append("what follows a task's death in the module's code")
+            elif not procedure.keep and (gone or self.unload()):
+                self._let_pass(procedure.wait)
                 self.tell.left(before, [*seen, *uevents.new_events()])
+
+    def _let_pass(self, seconds: float) -> None:
+        """Let time pass, so that timers, work and threads that the module started run."""
+        self.kernel.syscalls.let_pass(seconds)
+        self.tell.new_log()
 
     def load_dependencies(self) -> bool:
         """Load what the module needs; return whether the kernel took all of it."""
@@ -175,24 +189,37 @@ class Run:
         value, error = action.value, ""
         try:
             if action.kind == "read":
-                value = self._read(self._path(action.target))
+                value = self._read(action, self._path(action.target))
             elif action.kind == "write":
-                self.kernel.write_file(self._path(action.target), action.value)
+                self._write(self._path(action.target), action.value)
             elif action.kind == "open":
                 self._opened.append((action.target, self._open(action.target)))
             elif action.kind == "close":
                 self._close(action.target)
+            elif action.kind in ("ioctl", "mount", "run"):
+                value = self._act_otherwise(action)
             else:
                 self.kernel.set_parameter(self._name, action.target, action.value)
         except KernelDiedError:
             raise
         except (OSError, LkmError) as problem:
             error = _words(problem)
+            self._killed = self._killed or isinstance(problem, _Killed)
             self.problems.append(f"{action.kind} {action.target}: {error}")
         self.tell.emit(events.Acted(action.kind, action.target, value, error))
         self.tell.new_log()
         self.tell.new_state(self._name)
         return False
+
+    def _act_otherwise(self, action: Action) -> str:
+        if action.kind == "ioctl":
+            answer = actions.ioctl(self.kernel, self._path(action.target), action.value)
+            return f"{action.value} → {answer}" if answer else action.value
+        if action.kind == "run":
+            return actions.run_program(self.kernel, action.target)
+        names = actions.mount(self.kernel, action.target, action.value)
+        self._mounts += 1
+        return names
 
     def _try_unload(self) -> bool:
         """Ask for the module to be unloaded; that it is in use is an answer, not a problem."""
@@ -221,28 +248,49 @@ class Run:
         for _, descriptor in self._opened:
             self.kernel.syscalls.close(descriptor)
         self._opened.clear()
+        for _ in range(self._mounts):
+            actions.unmount(self.kernel)
+        self._mounts = 0
 
     def _path(self, target: str) -> str:
         if target.startswith("/"):
             return target
         return f"/sys/module/{self._name}/parameters/{target}"
 
-    def _read(self, path: str) -> str:
+    def _read(self, action: Action, path: str) -> str:
         """Return at most 64 KiB of a file (some devices have no end), or a directory's names."""
-        if self.kernel.stat(path).is_directory:
+        status = self.kernel.stat(path)
+        if status.is_directory:
             return "".join(f"{name}\n" for name in self.kernel.list_directory(path))
-        syscalls = self.kernel.syscalls
-        descriptor = syscalls.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        content = b""
-        try:
-            while len(content) < _READ_LIMIT:
-                chunk = syscalls.read(descriptor, _READ_LIMIT - len(content))
-                if not chunk:
-                    break
-                content += chunk
-        finally:
-            syscalls.close(descriptor)
-        return content.decode("utf-8", "replace")
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        reading = self.kernel.syscalls.read_in_task(path, flags, _READ_LIMIT)
+        text = reading.data.decode("utf-8", "replace")
+        if reading.signal:
+            raise _Killed(reading.signal)
+        if reading.errno and not (reading.errno == errno_names.EAGAIN and reading.data):
+            raise OSError(reading.errno, os.strerror(reading.errno))
+        small = reading.data and len(reading.data) < _SMALL_READ * reading.reads
+        if reading.repeats or (small and stat.S_ISREG(status.mode) and not reading.ended):
+            self.tell.endless(action.target, reading)
+            return reading.data[: len(reading.data) // reading.reads].decode("utf-8", "replace")
+        if not reading.ended and len(reading.data) >= _READ_LIMIT:
+            self.tell.unchecked.append(f"{action.target} behind its first {_READ_LIMIT} bytes")
+        return text
+
+    def _write(self, path: str, text: str) -> None:
+        flags = os.O_WRONLY | os.O_CLOEXEC
+        outcome = self.kernel.syscalls.write_in_task(path, flags, text.encode())
+        if outcome.signal:
+            raise _Killed(outcome.signal)
+        if outcome.errno:
+            raise OSError(outcome.errno, os.strerror(outcome.errno))
+
+
+class _Killed(OSError):
+    """The task that made the call was killed: an oops, as a rule."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(0, f"the task was killed by signal {signal}")
 
 
 class _Loadable:
@@ -264,5 +312,6 @@ def _quoted(parameter: str) -> str:
 def _words(problem: OSError | LkmError) -> str:
     if isinstance(problem, OSError):
         name = name_of(problem.errno or 0)
-        return f"{problem.strerror or problem} ({name})" if name else str(problem)
+        words = problem.strerror or str(problem)
+        return f"{words} ({name})" if name else words
     return str(problem)

@@ -44,6 +44,18 @@ class Places:
         source = self._lookup(site.section, site.section_offset - back) if site.section else ()
         return place(str(site), source)
 
+    def of_symbol(self, name: str) -> Place:
+        """Return the place of a function of the module, by its symbol's name."""
+        elf = self._image.elf
+        for symbol in elf.symbols:
+            if symbol.name == name and 0 < symbol.section < len(elf.sections):
+                section = elf.sections[symbol.section].name
+                own = next(
+                    (s.name for s in elf.symbols if _alias(s, symbol) and s.name != name), name
+                )
+                return place(f"{own}+0x0", self._lookup(section, symbol.value))
+        return Place("")
+
     def _look_up(self, section: str, offset: int) -> tuple[SourceLine, ...]:
         elf = self._image.elf
         header = elf.section(section)
@@ -56,6 +68,10 @@ class Places:
             return symbolize.lookup(Path(self._image.path), elf, start, 0)
         except LkmError:
             return ()  # no addr2line here: a place without its line is still one
+
+
+def _alias(one: Symbol, other: Symbol) -> bool:
+    return (one.section, one.value, one.type) == (other.section, other.value, other.type)
 
 
 def place(at: str, source: tuple[SourceLine, ...]) -> Place:

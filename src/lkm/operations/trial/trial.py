@@ -26,6 +26,7 @@ from lkm.operations.trial import events
 from lkm.operations.trial.request import TrialRequest, Watching
 from lkm.operations.trial.run import Run
 from lkm.operations.trial.subject import Wanted, find_modules
+from lkm.operations.trial.unchecked import left_out
 from lkm.operations.trial.verdict import judge
 
 Emit = Callable[[events.Event], None]
@@ -46,6 +47,7 @@ class _Trial:
     def __init__(self, request: TrialRequest, emit: Emit) -> None:
         self.request = request
         self.told: list[events.Event] = []
+        self._unchecked: list[str] = []
         self._procedure = request.procedure
         self._name = ""
         self._emit_to = emit
@@ -68,6 +70,8 @@ class _Trial:
             found = self._try_one(file, subjects, choice)
             whose = f"{Path(file).stem}: " if len(subjects) > 1 else ""
             problems += [f"{whose}{problem}" for problem in found]
+        unchecked = self._unchecked + left_out(choice.kind, self.told)
+        self.emit(events.NotChecked(tuple(dict.fromkeys(unchecked))))
         seconds = time.monotonic() - started
         finished = events.Finished(tuple(problems), seconds, judge(self.told, problems, self._name))
         self.emit(finished)
@@ -93,8 +97,9 @@ class _Trial:
 
     def _choose(self) -> Choice:
         request = self.request
+        asked = replace(request.watching, fast=False)
         choice = choose(request.kernel, _wish(request), self.progress)
-        if choice.kind != "emulated" and (request.fail_each or request.watching != Watching()):
+        if choice.kind != "emulated" and (request.fail_each or asked != Watching()):
             raise UsageError(
                 f"{choice.where} cannot watch the module or fail its allocations",
                 hint="--fail-alloc, --guard and --trace take --kernel emulated",
@@ -114,7 +119,7 @@ class _Trial:
         if request.compile_commands and built.compile_commands:
             files.write_atomic(request.compile_commands, built.compile_commands.read_bytes())
         modules = _select(built.modules, request.select)
-        if len(modules) > 1 and request.procedure.actions:
+        if len(modules) > 1 and request.procedure.actions != ():
             raise UsageError(
                 f"it builds {len(modules)} modules: what is to be done with which is not clear",
                 hint=f"choose one: --module {modules[-1].stem}",
@@ -148,6 +153,7 @@ class _Trial:
             return self._try_watched(kernel, wanted, choice)
         running = Run(kernel, wanted, self.emit, choice.image)
         running.carry_out(self._procedure)
+        self._unchecked += running.tell.unchecked
         return running.problems
 
     def _try_watched(self, kernel: Kernel, wanted: Wanted, choice: Choice) -> list[str]:
@@ -163,12 +169,14 @@ class _Trial:
             tell = running.tell
             way = machine.watch_way(load_way.POINTS, tell.stage, tell.logging)
         running.carry_out(procedure)
+        self._unchecked += running.tell.unchecked + instruments.unchecked()
         if way is not None:
             way.end()
         made = len(instruments.allocations)
         if self.request.fail_each:
+            fast = not self.request.watching.checks
             return running.problems + failures.fail_each(
-                machine, wanted, procedure, made, self._emit_to
+                machine, wanted, procedure, made, self._emit_to, fast=fast
             )
         if not self.request.watching.fail:
             return running.problems

@@ -20,6 +20,29 @@ _ADVICE = {
     "double-free": ("free it in one place, or set the pointer to NULL after freeing",),
 }
 
+_RULES = {
+    "sleep": ("sleeps where that is forbidden", "allocate with GFP_ATOMIC, sleep after unlocking"),
+    "deadlock": ("waits for a lock that will never be free", "unlock it on the way there"),
+    "lock order": ("takes locks in two orders", "always take them in the same order"),
+    "lock context": ("takes a lock that an interrupt takes too", "disable what can interrupt"),
+    "lock held": ("keeps a lock", "unlock on every way out, the error paths too"),
+    "stray unlock": ("unlocks what is not locked", "unlock only where it was locked"),
+    "user pointer": ("uses a user-space pointer directly", "use copy_from_user, copy_to_user"),
+    "init memory": ("uses memory of its init after that was freed", "take __init off it"),
+    "unloaded": (
+        "is used after it was unloaded",
+        "delete timers, stop threads, cancel work, unregister in the exit function",
+    ),
+    "information leak": ("shows memory that nobody wrote", "allocate with kzalloc, or memset it"),
+    "left behind": (
+        "leaves things behind",
+        "undo in the exit function what init did, in reverse order",
+    ),
+    "endless read": ("has a file without an end", "return 0 at the end"),
+    "init result": ("returns a positive number from its init", "return 0 or -ERRNO"),
+    "unknown parameter": ("does not know a parameter", ""),
+}
+
 
 def judge(told: Sequence[Event], problems: Sequence[str], name: str) -> TrialVerdict:
     """Return what the events of a trial come to.
@@ -56,9 +79,9 @@ def _good(turns: Sequence[tuple[str, list[Event]]]) -> str:
     unloaded = all(any(isinstance(event, events.Unloaded) for event in turn) for _, turn in turns)
     if len(turns) == 1:
         does = "loads and unloads" if unloaded else "loads"
-        return f"{turns[0][0]} {does}: no problem found"
+        return f"{turns[0][0]} {does}: no problem in what was checked"
     does = "load and unload" if unloaded else "load"
-    return f"{len(turns)} modules {does}: no problem found"
+    return f"{len(turns)} modules {does}: no problem in what was checked"
 
 
 def _judge_turn(name: str, told: Sequence[Event]) -> TrialVerdict:
@@ -76,11 +99,16 @@ def _judge_turn(name: str, told: Sequence[Event]) -> TrialVerdict:
     faults = [
         each
         for event in told
-        if isinstance(event, events.Faulted)
+        if isinstance(event, events.Faulted | events.RuleBroken)
         for each in _problem(name, event)
     ]
-    if faults and not any(isinstance(event, events.Died) for event in told):
+    died = next((each for each in found if each.kind is VerdictKind.DIED), None)
+    if faults and died is None:
         return faults[0]  # what a crash, or a leak, came of
+    if faults and died is not None and died.place is None:
+        first = faults[-1]  # what the death came of
+        cause = f"{first.headline}: {first.cause}"
+        return TrialVerdict(died.kind, died.headline, cause, first.place, first.advice)
     worst = max(found, key=lambda verdict: _RANKS.index(verdict.kind), default=None)
     return worst or TrialVerdict(VerdictKind.GOOD, "")
 
@@ -117,6 +145,10 @@ def _problem(name: str, event: Event) -> list[TrialVerdict]:
         what = _WORDS.get(event.kind, event.kind)
         cause = f"{event.access} at offset {event.offset}{size}"
         return [TrialVerdict(bad, f"{name} {what}", cause, where, _ADVICE.get(event.kind, ()))]
+    if isinstance(event, events.RuleBroken):
+        does, cure = _RULES.get(event.rule, (f"breaks a rule ({event.rule})", ""))
+        at, cures = event.place if event.place.at else None, (cure,) if cure else ()
+        return [TrialVerdict(bad, f"{name} {does}", event.words, at, cures)]
     if isinstance(event, events.Leaked):
         size = "" if event.size is None else f"{event.size} bytes of "
         cause = f"{size}{event.function} are not given back when it is unloaded"

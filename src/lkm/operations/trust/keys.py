@@ -7,9 +7,11 @@ import platform
 from dataclasses import dataclass
 from datetime import datetime
 
+from lkm.kernels.choose import choose_bootable
 from lkm.signing import certificate, keys
 from lkm.signing.certificate import Certificate
 from lkm.signing.keys import KeyFiles
+from lkm.vmlinux.image import open_cached
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,18 @@ def new(
 def show(path: str | os.PathLike[str]) -> tuple[CertificateFacts, ...]:
     """Return the facts of the certificates in a file."""
     return tuple(facts(found) for found in certificate.load_all(path))
+
+
+def builtin(kernel: str) -> tuple[str, tuple[CertificateFacts, ...]]:
+    """Return a kernel's release and the facts of the certificates built into its image.
+
+    ``kernel`` is a release, an image's path, or empty: the kernel that is meant where none is
+    named. Raises NotFoundError when its image is not here.
+    """
+    known = choose_bootable(os.path.abspath(kernel) if os.path.isfile(kernel) else kernel)
+    assert known.vmlinuz is not None  # it is bootable
+    listed = certificate.split(open_cached(known.vmlinuz).certificates, os.fspath(known.vmlinuz))
+    return known.release, tuple(map(facts, listed))
 
 
 def facts(found: Certificate) -> CertificateFacts:

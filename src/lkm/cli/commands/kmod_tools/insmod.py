@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 
 from lkm.cli import refusal
-from lkm.cli.kernel_choice import KERNEL, opened
+from lkm.cli.kernel_choice import KERNEL, opened, tell_passing
 from lkm.cli.kmod_log import Log, Priority
 from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, Parsed, Tool
 from lkm.cli.kmod_options import run as run_tool
@@ -79,4 +79,7 @@ def _load(parsed: Parsed, path: str, parameters: str) -> int:
             return 1
         if parsed.has("json"):
             print_json("insmod", kernel=kernel.name, module=module)
+        else:
+            advice = f"lkm try {path} loads it, uses it and unloads it in one"
+            tell_passing("insmod", where, advice)
     return 0

@@ -45,6 +45,11 @@ def _body(parsed: Parsed) -> int:
         print_json("lsmod", modules=modules)
     else:
         sys.stdout.write(table(modules))
+    if not modules:
+        from lkm.cli.kernel_choice import tell_passing  # only where there is nothing to list
+
+        advice = "no module is loaded in it yet (lkm try FILE loads one and tells what it does)"
+        tell_passing("lsmod", parsed.last("kernel"), advice)
     return 0
 
 

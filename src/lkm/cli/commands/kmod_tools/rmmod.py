@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lkm.cli import refusal
-from lkm.cli.kernel_choice import KERNEL, opened
+from lkm.cli.kernel_choice import KERNEL, opened, tell_passing
 from lkm.cli.kmod_log import Log, Priority
 from lkm.cli.kmod_options import HELP, JSON, VERSION, Option, Parsed, Tool
 from lkm.cli.kmod_options import run as run_tool
@@ -49,6 +49,9 @@ def _rmmod(parsed: Parsed) -> int:
                 _report(word, problem, log)
         if parsed.has("json"):
             print_json("rmmod", kernel=kernel.name, problems=problems)
+        elif any(problem.obstacle is Obstacle.NOT_LOADED for problem in problems):
+            advice = "no module is loaded in it yet (lkm try FILE loads and unloads one)"
+            tell_passing("rmmod", parsed.last("kernel"), advice)
     return 1 if problems else 0
 
 

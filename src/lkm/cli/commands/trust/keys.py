@@ -87,6 +87,26 @@ def show(path: str, as_json: bool) -> None:
         _print(facts)
 
 
+@command.command("builtin")
+@click.argument("kernel", metavar="[RELEASE|IMAGE]", default="")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+def builtin(kernel: str, as_json: bool) -> None:
+    """Show the keys that are built into a kernel, which it trusts for modules by itself.
+
+    Keys of this machine (mok) are trusted besides, where Secure Boot is on.
+    """
+    release, found = keys.builtin(kernel)
+    if as_json:
+        print_json("keys", release=release, certificates=found)
+        return
+    click.echo(f"built into kernel {release}:")
+    if not found:
+        click.echo("no key: it trusts no module's signature by itself")
+    for facts in found:
+        click.echo()
+        _print(facts)
+
+
 def _print(facts: keys.CertificateFacts) -> None:
     issuer = "itself" if facts.issuer == facts.name else facts.issuer
     rows = [

@@ -21,6 +21,7 @@ from lkm.kernel.emulated.hardware.engine_context import Context, ContextLayout
 from lkm.kernel.emulated.hardware.exceptions import Exceptions
 from lkm.kernel.emulated.hardware.layout import KernelLayout
 from lkm.kernel.emulated.hardware.memory import PAGE, MachineMemory
+from lkm.kernel.emulated.hardware.native_hooks import BlockCounter
 from lkm.kernel.emulated.hardware.patches import HALT
 from lkm.kernel.emulated.hardware.watchdog import Watchdog
 
@@ -35,6 +36,8 @@ _ENDS = {
 _NOTHING_THERE = 0xFFFFFFFFFFFFFFFF
 _DEVICE_SPACE_END = 1 << 32
 _MOST_TEXT = 1 << 20
+_BLOCKS_TO_WAIT = 16
+"""How long after a tick that found interrupts disabled the next is tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ class Limits:
 
     seconds: float = 60.0
     idle: float = 60.0
-    blocks: int = 3000
-    spin: int = 5000
+    blocks: int = 200_000
+    spin: int = 2500
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +82,10 @@ class Processor:
         self.context = Context(uc, context)
         self.exceptions = Exceptions(uc, self.memory, self.context)
         self._watchdog = Watchdog(uc.emu_stop)
-        self._blocks = 0
         self._spins = 0
+        self._raised: BaseException | None = None
+        self.on_user_return: Callable[[int], None] | None = None
+        """Called with the task_struct of each task that is about to return to user mode."""
         self._tick_due = False
         self._ram_size = len(ram)
         self._hooks: set[int] = set()
@@ -99,8 +104,13 @@ class Processor:
         copy = self.layout.symbols.get("text_poke_copy")
         if copy is not None:
             self.breakpoint(copy, self._text_copied)
-        start = self.layout.modules_start
-        self.hook(unicorn.UC_HOOK_BLOCK, self._block, start, _ADDRESS_SPACE_END)
+        self._blocks = BlockCounter(
+            self.uc,
+            self.layout.modules_start,
+            _ADDRESS_SPACE_END,
+            self.limits.blocks,
+            self.guarded(self._spun),
+        )
 
     def hook(
         self, kind: int, action: Callable[..., object], begin: int = 1, end: int = 0, which: int = 0
@@ -125,6 +135,23 @@ class Processor:
             action()
 
         return self.hook(unicorn.UC_HOOK_CODE, hook, address, address)
+
+    def guarded(self, action: Callable[[int], None]) -> Callable[[int], None]:
+        """Return ``action`` for a native hook: what it raises stops the machine, as elsewhere."""
+
+        def caught(address: int) -> None:
+            try:
+                action(address)
+            except BaseException as error:
+                self._raised = self._raised or error
+                self.uc.emu_stop()
+
+        return caught
+
+    def rewound(self) -> None:
+        """Know that the machine is as it was after booting."""
+        self._spins = 0
+        self._blocks.restart(self.limits.blocks)
 
     def forget_code(self, address: int, size: int) -> None:
         """Drop what was translated from ``size`` bytes of code at a virtual address.
@@ -168,6 +195,8 @@ class Processor:
             rip = self.place
             if rip == self.layout.user_return + 1:
                 task, pid = self.current
+                if self.on_user_return:
+                    self.on_user_return(task)
                 return UserReturn(task, pid, self.register(x86.UC_X86_REG_RSP))
             if self._tick_due:
                 self._tick_due = False
@@ -203,6 +232,9 @@ class Processor:
             raise MachineDeath(f"the emulator gave up: {error}") from error
         finally:
             watchdog.disarm()
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            raise raised
         if watchdog.fired:
             self._check_deadline()
             raise MachineDeath(f"the kernel was busy for {limit:g} seconds without end")
@@ -214,7 +246,7 @@ class Processor:
     def _only_interrupted(self) -> bool:
         """Whether it stopped for a signal that was handled by now, and for nothing else."""
         watchdog = self._watchdog
-        if not watchdog.interrupted or watchdog.fired or self._tick_due:
+        if not watchdog.interrupted or watchdog.fired or self._tick_due or self._raised:
             return False
         rip = self.place
         return rip != self.layout.user_return + 1 and not self._halted(rip)
@@ -224,21 +256,24 @@ class Processor:
         size = min(self.register(x86.UC_X86_REG_RDX), _MOST_TEXT)
         self.forget_code(self.register(x86.UC_X86_REG_RDI), size)
 
-    def _block(self, uc: unicorn.Uc, _address: int, _size: int, _data: object) -> None:
-        """Count the basic blocks of module code; when it spins, a timer interrupt is due."""
-        self._blocks += 1
-        if self._blocks < self.limits.blocks or not self.exceptions.enabled:
+    def _spun(self, _address: int) -> None:
+        """Module code ran for so many blocks that a timer interrupt is due."""
+        if self._blocks.count > self.limits.blocks * self.limits.spin:
+            raise MachineDeath("module code did not end, with interrupts disabled")
+        if not self.exceptions.enabled:
+            self._blocks.postpone(_BLOCKS_TO_WAIT)
             return
-        self._blocks = 0
+        self._blocks.restart(self.limits.blocks)
         self._spins += 1
         if self._spins > self.limits.spin:
             raise MachineDeath(f"module code did not end within {self._spins} timer ticks")
         self._tick_due = True
-        uc.emu_stop()
+        self.uc.emu_stop()
 
     def close(self) -> None:
         """Let go of the emulator, which otherwise lives on in the callbacks that it holds."""
         self._watchdog.end()
+        self._blocks.close()
         for handle in list(self._hooks):
             self.unhook(handle)
         self.uc.mem_unmap(self._ram_size, _DEVICE_SPACE_END - self._ram_size)

@@ -34,6 +34,7 @@ _MOUNTS = (
     ("debugfs", "/sys/kernel/debug", "debugfs"),
     ("securityfs", "/sys/kernel/security", "securityfs"),
 )
+_SETTLING_SECONDS = 3
 _NO_SUCH_DEVICE, _NO_SUCH_FILE = 19, 2
 
 
@@ -94,4 +95,6 @@ def _prepare(tasks: Tasks, processor: Processor) -> ArenaState:
         result = tasks.call(Number.MOUNT, *names, 0, 0)
         if result < 0 and -result not in (_NO_SUCH_DEVICE, _NO_SUCH_FILE):
             raise MachineDeath(f"{kind} cannot be mounted (errno {-result})")
+    # What the kernel put off at boot is not to happen while a module is tried.
+    tasks.call(Number.NANOSLEEP, arena.put(struct.pack("<qq", _SETTLING_SECONDS, 0)), 0)
     return state

@@ -47,6 +47,7 @@ class Restored:
         stale = self._changed_text()
         map_again(self._pointer, self._snapshot.ram_size, self._snapshot.descriptor)
         processor.devices.state = copy.deepcopy(state.devices)
+        processor.rewound()
         processor.context.restore(state.context)
         # Writing CR3 empties the TLB.
         processor.uc.reg_write(x86.UC_X86_REG_CR3, processor.register(x86.UC_X86_REG_CR3))
@@ -81,7 +82,8 @@ class Restored:
 
 
 def new_engine() -> unicorn.Uc:
-    """Return an emulator in 64-bit mode."""
+    """Return an emulator in 64-bit mode, of a processor that has SMEP and SMAP."""
     uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
     uc.ctl_set_tcg_buffer_size(_TRANSLATION_BUFFER)
+    uc.ctl_set_cpu_model(x86.UC_CPU_X86_BROADWELL)
     return uc

@@ -36,6 +36,18 @@ _OTHERS = _names(
     "get_zeroed_page __get_free_pages get_free_pages alloc_pages_exact alloc_pages __alloc_pages "
     "alloc_pages_current __alloc_pages_nodemask"
 )
+_FROM_USER = _names("memdup_user memdup_user_nul vmemdup_user strndup_user")
+"""Return an error pointer when they fail."""
+
+COPYING = _names(
+    "kmemdup kmemdup_nul kstrdup kstrndup kasprintf kvasprintf memdup_user memdup_user_nul "
+    "strndup_user"
+)
+"""Allocate inside the kernel: what they return can be moved to guarded memory."""
+
+FROM_CACHE = _names("kmem_cache_alloc kmem_cache_alloc_lru kmem_cache_alloc_node")
+MAKES_CACHE = _names("kmem_cache_create kmem_cache_create_usercopy __kmem_cache_create_args")
+
 _UNTRACKED = _names("devm_kmalloc devm_kmemdup devm_kstrdup __alloc_skb alloc_netdev_mqs")
 """Can be made to fail; what becomes of their memory is not the module's to say."""
 
@@ -56,13 +68,14 @@ FREES = {
 }
 """Functions that give memory back, and which argument is its address."""
 
-SLAB_FREES = frozenset({"kfree", "kfree_sensitive", "kvfree"})
+SLAB_FREES = frozenset({"kfree", "kfree_sensitive", "kvfree", "kmem_cache_free"})
 DEFERRED_FREE = "kvfree_call_rcu"
 REALLOCATE = _names("krealloc krealloc_node_align kvrealloc kvrealloc_node_align")
 SIZES = frozenset({"ksize", "__ksize"})
 
 _SIZE_NAMES = ("size", "len", "new_size", "newsize")
 _FLAGS_NAMES = ("flags", "gfp", "gfpflags", "gfp_flags", "gfp_mask")
+_NO_MEMORY = 2**64 - 12
 NO_FAIL, ZERO = 0x8000, 0x100
 """``__GFP_NOFAIL``, ``__GFP_ZERO`` (``include/linux/gfp_types.h``)."""
 
@@ -72,7 +85,7 @@ class Allocator:
     """An allocator: its name as the kernel has it, and which arguments are size and flags.
 
     ``tracked``: the module must give its memory back. ``guarded``: its objects can be put on
-    guarded pages instead.
+    guarded pages instead. ``failure`` is what it returns when there is no memory.
     """
 
     name: str
@@ -80,12 +93,13 @@ class Allocator:
     flags: int | None
     tracked: bool
     guarded: bool
+    failure: int = 0
 
 
 def allocator(function: str, btf: Btf) -> Allocator | None:
     """Return what is known of a function if it allocates, else ``None``."""
     plain = function.removesuffix(_SUFFIX)
-    if plain not in _SLAB and plain not in _OTHERS and plain not in _UNTRACKED:
+    if plain not in _SLAB | _OTHERS | _UNTRACKED | _FROM_USER:
         return None
     try:
         names = [name for name, _ in btf.prototype(function).parameters]
@@ -93,7 +107,8 @@ def allocator(function: str, btf: Btf) -> Allocator | None:
         names = []
     size, flags = _position(names, _SIZE_NAMES), _position(names, _FLAGS_NAMES)
     guarded = plain in _SLAB and size is not None and flags is not None
-    return Allocator(plain, size, flags, plain not in _UNTRACKED, guarded)
+    failure = _NO_MEMORY if plain in _FROM_USER else 0
+    return Allocator(plain, size, flags, plain not in _UNTRACKED, guarded, failure)
 
 
 def _position(names: list[str], wanted: tuple[str, ...]) -> int | None:

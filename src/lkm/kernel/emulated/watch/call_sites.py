@@ -23,11 +23,15 @@ _COMPILER_HELPERS = ("__x86_", "__fentry__", "__SCT__", "__SCK__", "__stack_chk_
 
 @dataclass(frozen=True, slots=True)
 class CallSite:
-    """A call instruction: where its displacement is, whom it calls, and where it comes back."""
+    """A call instruction: where its displacement is, whom it calls, and where it comes back.
+
+    ``is_jump``: the function's last call, made by jumping, leaves no trace on the stack.
+    """
 
     displacement: int
     function: str
     target: int
+    is_jump: bool = False
 
     @property
     def instruction(self) -> int:
@@ -56,4 +60,5 @@ def find(image: ModuleImage, layout: ModuleMap, memory: MachineMemory) -> Iterat
             site = start + entry.offset
             opcode, displacement = struct.unpack("<Bi", memory.read(site - 1, 5))
             if opcode in (_CALL, _JUMP):
-                yield CallSite(site, symbol.name, (site + 4 + displacement) & MASK)
+                target = (site + 4 + displacement) & MASK
+                yield CallSite(site, symbol.name, target, opcode == _JUMP)

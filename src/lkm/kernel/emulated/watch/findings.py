@@ -78,6 +78,36 @@ class MemoryFault:
     found_at_free: bool = False
 
 
+class KernelRule(enum.StrEnum):
+    """A rule of the kernel that a module broke."""
+
+    ATOMIC_SLEEP = "sleep"
+    DEADLOCK = "deadlock"
+    LOCK_ORDER = "lock order"
+    LOCK_CONTEXT = "lock context"
+    LOCK_HELD = "lock held"
+    STRAY_UNLOCK = "stray unlock"
+    USER_POINTER = "user pointer"
+    INIT_MEMORY = "init memory"
+    UNLOADED = "unloaded"
+    UNINITIALISED = "uninitialised"
+    INFORMATION_LEAK = "information leak"
+    LEFT_BEHIND = "left behind"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRule:
+    """A rule that was broken: what happened in words, and at which place of the module.
+
+    ``related`` are other places that belong to it, each with what happened there.
+    """
+
+    rule: KernelRule
+    words: str
+    site: Site | None
+    related: tuple[tuple[str, Site], ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class CallArgument:
     """One argument of a call: its name and C type, its value, and the text it points to."""

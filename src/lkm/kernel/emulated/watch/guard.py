@@ -8,9 +8,11 @@ entries, and what catches a wrong access is the emulated MMU, at no cost to righ
 
 from __future__ import annotations
 
+import operator
+import random
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import unicorn
@@ -27,10 +29,20 @@ TABLES = _BLOCKS * BLOCK // (2 << 20)
 
 _LARGE_PAGE, _LARGE_SHIFT = 2 << 20, 21
 _FRAME = 0xFFFFFFFFFF000
-_FRESH = 0x6B
 _GLOBAL = 0x100
 _WRITE_ERROR = 2
 GFP_KERNEL = 0xCC0
+_POISON = 0x6B
+
+
+def _pattern() -> bytes:
+    """Return what fresh memory holds: all places differ, and no word of it is an address."""
+    page = bytearray(random.Random(PAGE).randbytes(PAGE))
+    page[7::8] = bytes([_POISON]) * (PAGE // 8)
+    return bytes(page)
+
+
+_FRESH = _pattern()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +91,7 @@ class GuardHeap:
         self._free: deque[tuple[int, int]] = deque((block, BLOCK // PAGE) for block in blocks)
         self._retired: dict[int, deque[int]] = {}
         self._blocks = blocks
-        self._entries: dict[int, tuple[int, int]] = {}
+        self._tables: dict[int, int] = {}
         for index, block in enumerate(blocks):
             self._split(block, tables + index * TABLES // _BLOCKS * PAGE)
         self.flush()
@@ -93,7 +105,36 @@ class GuardHeap:
         found = self._live.get(address)
         return found.size if found else None
 
-    def make(self, size: int, zeroed: bool, allocation: Callable[[int], Allocation]) -> int | None:
+    def object_at(self, address: int) -> GuardedObject | None:
+        """Return the live object that an address is in."""
+        found = self._by_page.get(address & -PAGE)
+        if found is None or found.freed is not None:
+            return None
+        return found if found.address <= address < found.address + found.size else None
+
+    def untouched(self, address: int, data: bytes) -> list[int]:
+        """Return the lengths of the runs of at least two bytes that nobody wrote."""
+        inside = address % PAGE
+        fresh = (_FRESH * ((inside + len(data)) // PAGE + 1))[inside : inside + len(data)]
+        if not any(map(operator.eq, data, fresh)):
+            return []
+        runs, length = [], 0
+        for equal in (*map(operator.eq, data, fresh), False):
+            if equal:
+                length += 1
+                continue
+            if length > 1:
+                runs.append(length)
+            length = 0
+        return runs
+
+    def make(
+        self,
+        size: int,
+        zeroed: bool,
+        allocation: Callable[[int], Allocation],
+        alignment: int = 0,
+    ) -> int | None:
         """Return the address of a new object, or ``None`` when there is no room for it."""
         pages = max(-(-size // PAGE), 1)
         first = self._run(pages)
@@ -102,11 +143,11 @@ class GuardHeap:
         for page in range(first, first + pages * PAGE, PAGE):
             self._map(page, True)
         room = pages * PAGE
-        address = (first + room - size) & -self._alignment
-        memory = self._processor.memory
-        inside = (b"\0" if zeroed else bytes([_FRESH])) * size
-        before, after = address - first, room - size - (address - first)
-        memory.write(first, bytes([_FRESH]) * before + inside + bytes([_FRESH]) * after)
+        address = (first + room - size) & -max(self._alignment, alignment)
+        content = bytearray(_FRESH * pages)
+        if zeroed:
+            content[address - first : address - first + size] = bytes(size)
+        self._processor.memory.write(first, bytes(content))
         made = GuardedObject(address, size, first, pages, allocation(address))
         self._dead = {k: v for k, v in self._dead.items() if v.first != first}
         self._live[address] = made
@@ -159,17 +200,16 @@ class GuardHeap:
         return Damage(FaultKind.INVALID_FREE, Access.FREE, address, target)
 
     def _damage_around(self, found: GuardedObject) -> Damage | None:
-        memory = self._processor.memory
-        end = found.address + found.size
-        after = memory.read(end, found.end_of_pages - end)
-        for index, byte in enumerate(after):
-            if byte != _FRESH:
-                return Damage(FaultKind.OVERFLOW, Access.WRITE, end + index, found, True)
-        before = memory.read(found.first, found.address - found.first)
-        for index in range(len(before) - 1, -1, -1):
-            if before[index] != _FRESH:
-                at = found.first + index
-                return Damage(FaultKind.UNDERFLOW, Access.WRITE, at, found, True)
+        content = self._processor.memory.read(found.first, found.pages * PAGE)
+        fresh = _FRESH * found.pages
+        start = found.address - found.first
+        end = start + found.size
+        if content[end:] != fresh[end:]:
+            index = next(at for at in range(end, len(fresh)) if content[at] != fresh[at])
+            return Damage(FaultKind.OVERFLOW, Access.WRITE, found.first + index, found, True)
+        if content[:start] != fresh[:start]:
+            index = next(at for at in range(start - 1, -1, -1) if content[at] != fresh[at])
+            return Damage(FaultKind.UNDERFLOW, Access.WRITE, found.first + index, found, True)
         return None
 
     def _run(self, pages: int) -> int | None:
@@ -190,25 +230,21 @@ class GuardHeap:
         for number, start in enumerate(range(block, block + BLOCK, _LARGE_PAGE)):
             at, value = memory.slot(start, _LARGE_SHIFT)
             if not value & LARGE:
-                self._remember(start, value & _FRAME)
-                continue
-            table = tables + number * PAGE
-            flags = value & 0xFFF & ~LARGE & ~_GLOBAL | value & 1 << 63
-            base = value & _FRAME & -_LARGE_PAGE
-            entries = (base + page * PAGE | flags & ~PRESENT for page in range(512))
+                table = value & _FRAME
+                there = struct.unpack("<512Q", uc.mem_read(table, PAGE))
+                entries: Iterable[int] = (entry & ~PRESENT for entry in there)
+            else:
+                table = tables + number * PAGE
+                flags = value & 0xFFF & ~LARGE & ~_GLOBAL | value & 1 << 63
+                base = value & _FRAME & -_LARGE_PAGE
+                entries = (base + page * PAGE | flags & ~PRESENT for page in range(512))
+                uc.mem_write(at, struct.pack("<Q", table | value & 0xF63 & ~LARGE))
             uc.mem_write(table, struct.pack("<512Q", *entries))
-            uc.mem_write(at, struct.pack("<Q", table | value & 0xF63 & ~LARGE))
-            self._remember(start, table)
-
-    def _remember(self, start: int, table: int) -> None:
-        for page in range(512):
-            at = table + 8 * page
-            value = self._processor.memory.physical_u64(at)
-            self._entries[start + page * PAGE] = (at, value & ~PRESENT)
-            self._processor.uc.mem_write(at, struct.pack("<Q", value & ~PRESENT))
+            self._tables[start] = table
 
     def _map(self, page: int, present: bool) -> None:
-        at, value = self._entries[page]
+        at = self._tables[page & -_LARGE_PAGE] + 8 * (page >> 12 & 511)
+        value = self._processor.memory.physical_u64(at) & ~PRESENT
         self._processor.uc.mem_write(at, struct.pack("<Q", value | PRESENT if present else value))
 
 
