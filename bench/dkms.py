@@ -36,10 +36,15 @@ class Program:
         trees = ["--dkmstree", str(world.dkms_tree), "--sourcetree", str(world.source_tree)]
         command = [*self.words, *words, *trees]
         if self.indexes:
-            command = ["unshare", "-m", "sh", "-c", _MOUNT, "sh", str(world.root), *command]
+            command = _within(world, command)
         else:
             command += ["--installtree", str(world.install_tree)]
         return time_process(command, env=self.environment, cwd=world.root)
+
+
+def _within(world: World, command: list[str]) -> list[str]:
+    """Return ``command`` such that it sees the world's kernels as /lib/modules."""
+    return ["unshare", "-m", "sh", "-c", _MOUNT, "sh", str(world.root), *command]
 
 
 _MOUNT = """\
@@ -131,7 +136,7 @@ def _one_module(folder: Path, kernel: KernelFiles) -> Iterator[Row]:
         shutil.rmtree(bare, ignore_errors=True)
         shutil.copytree(ours.world.source_tree / "tiny-1.0", bare)
         command = ["make", "-C", str(kernel.headers), f"M={bare}"]
-        return time_process(command, env=ours.environment)
+        return time_process(_within(ours.world, command), env=ours.environment)
 
     def install(program: Program) -> Timing:
         shutil.rmtree(program.world.dkms_tree / "tiny", ignore_errors=True)

@@ -5,6 +5,7 @@ Exit status: 0 done, 1 the thing asked for failed, 2 wrong use, 130 interrupted.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 def run(argv: Sequence[str]) -> int:
     """Run ``argv`` (program name first) and return the exit status."""
+    _open_standard_files()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Names and options come from files as bytes of any encoding, and leave as they came.
-        sys.stdout.reconfigure(errors="surrogateescape")
+        codecs.register_error("lkm", _encoded)
+        sys.stdout.reconfigure(errors="lkm")
     try:
         status = _dispatch(argv)
         sys.stdout.flush()
@@ -45,6 +48,33 @@ def run(argv: Sequence[str]) -> int:
         name = f"{error.filename}: " if error.filename else ""
         _report(f"lkm: {name}{error.strerror or error}", "")
         return 1
+
+
+def _open_standard_files() -> None:
+    """Have something open as input, output and errors: else the next file would be taken for it."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    # Python has None for what was closed when it started.
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - to the end
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - to the end
+
+
+def _encoded(error: UnicodeError) -> tuple[bytes, int]:
+    """Return what is written for text that the locale has not: bytes as they came, else \\uXXXX."""
+    assert isinstance(error, UnicodeEncodeError)
+    written = b""
+    for character in error.object[error.start : error.end]:
+        number = ord(character)
+        if 0xDC80 <= number <= 0xDCFF:
+            written += bytes([number - 0xDC00])
+        else:
+            written += b"\\u%04x" % number if number < 1 << 16 else b"\\U%08x" % number
+    return written, error.end
 
 
 def _dispatch(argv: Sequence[str]) -> int:

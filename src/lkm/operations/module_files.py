@@ -53,6 +53,13 @@ def find(paths: Iterable[str | os.PathLike[str]]) -> tuple[ModuleFile, ...]:
     return tuple(found)
 
 
+def expect_one(modules: Iterable[ModuleFile]) -> None:
+    """Raise FileNotFoundError when no file is there: before anything is asked of the user."""
+    paths = [module.path for module in modules]
+    if not any(map(os.path.lexists, paths)):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), paths[0])
+
+
 def read(path: str) -> tuple[bytes, Compression]:
     """Return the unpacked bytes of the module file ``path`` and how it was packed."""
     data = read_file(path)

@@ -46,6 +46,11 @@ class Server:
             await asyncio.gather(self.runs.close(), self.questions.close())
             self.close_folders()
 
+    @property
+    def folder(self) -> Path:
+        """The folder of all temporary files, which only this user reads; it ends as we do."""
+        return self._folders.path
+
     def close_folders(self) -> None:
         """Remove the workers' folders."""
         self._folders.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import socket
-import tempfile
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,10 +65,9 @@ def serve(settings: ServerSettings, tell: Callable[[str], None]) -> None:
         lifespan="on",
     )
     tell(address)
-    with tempfile.TemporaryDirectory(prefix="lkm-web-open-") as folder:
-        if settings.open_browser:
-            _open(address, Path(folder))
-        uvicorn.Server(configuration).run(sockets=[listening])
+    if settings.open_browser:
+        _open(address, server.folder)
+    uvicorn.Server(configuration).run(sockets=[listening])
 
 
 def _listen(port: int) -> socket.socket:

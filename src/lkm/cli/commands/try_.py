@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import click
 
+from lkm.cli.kernel_choice import complete_kernel
 from lkm.cli.try_text import JsonLines, TextPrinter
 from lkm.errors import UsageError
 from lkm.operations.trial.request import Action, Procedure, TrialRequest, Watching
@@ -64,6 +65,7 @@ def _number(fail_alloc: str | None) -> int:
 @click.argument("what", metavar="FILE.ko|FILE.c|FOLDER|NAME")
 @click.argument("parameters", metavar="[PARAM=VALUE]...", nargs=-1)
 @click.option("--kernel", metavar="KERNEL", default="emulated", show_default=True,
+              shell_complete=complete_kernel,
               help="emulated[:RELEASE|PATH], vm[:RELEASE|PATH] or live.")  # fmt: skip
 @click.option("--set", "set_", cls=_InOrder, multiple=True, metavar="PARAM=VALUE",
               help="Set a parameter while it is loaded.")  # fmt: skip

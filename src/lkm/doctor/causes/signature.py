@@ -311,3 +311,15 @@ def loadpin(text: str) -> Finding:
             ),
         ),
     )
+
+
+def revoked() -> Finding:
+    """The module's hash, or its signer's, is on the kernel's list of what is never loaded."""
+    return Finding(
+        "signature-revoked",
+        Severity.FATAL,
+        "the module is on the kernel's list of what must not be loaded (blacklisted hash: dbx, "
+        "MOKX, or built in)",
+        EKEYREJECTED,
+        fixes=(Fix("take a newer version of the module", ("mokutil --list-enrolled --mokx",)),),
+    )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from errno import EAGAIN, EBUSY, EEXIST, ENODEV, ENOENT, ENOMEM
+from errno import EAGAIN, EBUSY, EEXIST, EINVAL, ENODEV, ENOENT, ENOMEM
 
 from lkm.doctor.finding import Evidence, Finding, Fix, Severity, name_of
 
@@ -176,4 +176,37 @@ def init_crashed(module: str, signal: int = 9) -> Finding:
         module=module,
         evidence=(Evidence("signal", str(signal)),),
         fixes=(Fix("see where", ("sudo dmesg | lkm oops",)),),
+    )
+
+
+def sysfs_failed(module: str) -> Finding:
+    """The module runs, and its folder in /sys/module could not be made."""
+    return Finding(
+        "sysfs-failed",
+        Severity.WARNING,
+        f"the folder of {module} in /sys/module could not be made, or not whole: a name is "
+        f"taken, or "
+        "memory was short",
+        0,
+        module=module,
+        fixes=(Fix("see what has the name", (f"ls -la /sys/module/{module}", "sudo dmesg")),),
+    )
+
+
+def livepatch(module: str, message: str) -> Finding:
+    """A live patch, or a module that one is for, could not be applied."""
+    return Finding(
+        "livepatch",
+        Severity.FATAL,
+        "a live patch does not fit the module it is for, or is no live patch at all; the module is "
+        "not loaded while the patch is in",
+        EINVAL,
+        message,
+        module=module,
+        fixes=(
+            Fix(
+                "take the patch out, or take one made for this kernel and module",
+                ("ls /sys/kernel/livepatch", "kpatch list"),
+            ),
+        ),
     )

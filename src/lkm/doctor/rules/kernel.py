@@ -48,7 +48,7 @@ FORMAT = (
     rule("module has no symbols", r"^(?:{m}: )?(?:\(missing [^)]{1,80}\): )?module has no symbols \(stripped\?\)",
          lambda m: format.stripped(m["m"] or "")),
     rule("no module found in object", r"{m}: No module found in object", lambda m: format.no_this_module(m["m"], m[0])),
-    rule("gnu.linkonce.this_module section must", r"module {m}: \.gnu\.linkonce\.this_module section must {e}",
+    rule("gnu.linkonce.this_module", r"module {m}: \.gnu\.linkonce\.this_module (?:section )?must (?!exist|match){e}",
          lambda m: format.damaged(m[0], "", "its struct module lies where the kernel cannot use it")),
     rule("exactly one .gnu", r"module {m}: Exactly one \.gnu\.linkonce\.this_module section must exist",
          lambda m: format.no_this_module(m["m"], m[0])),
@@ -68,7 +68,7 @@ VERSION = (
          lambda m: symbols.wrong_crc(m["m"], m["s"])),
     rule("section size must match", r"(?:module )?{m}: \.gnu\.linkonce\.this_module section size must match",
          lambda m: version.struct_size(m["m"])),
-    rule("btf: -", r"failed to validate module \[(?P<m>[\w-]{1,64})\] BTF: -(?P<e>\d{1,4})",
+    rule("] btf: ", r"failed to validate module \[(?P<m>[\w-]{1,64})\] BTF: -?(?P<e>\d{1,4})",
          lambda m: version.btf(m["m"], int(m["e"]))),
     rule(": kernel tainted", r"{m}: (?P<w>bad vermagic|module_layout|no versions for exported symbols|"
          r"no version for \"[^\"]{1,200}\" found|no version magic): kernel tainted",
@@ -81,7 +81,7 @@ SYMBOLS = (
          lambda m: symbols.duplicate(m["m"], m["s"], m["o"])),
     rule("from namespace", r"{m}: module (?:\S{1,64} )?uses symbol \({s}\) from namespace (?P<n>[^\n]{1,300}?),? but does not import",
          lambda m: symbols.namespace(m["m"], m["s"], m["n"])),
-    rule("module using gpl-only symbols", r"{m}: module using GPL-only symbols uses symbols? {s} from proprietary module {o}",
+    rule("module using gpl-only symbols", r"{m}: module using GPL-only symbols uses symbols? (?P<s>[\w.$]{0,512}?) ?from proprietary module {o}",
          lambda m: symbols.gpl_and_proprietary(m["m"], m["s"], m["o"])),
     rule("gave up waiting for init", r"{m}: gave up waiting for init of module {o}",
          lambda m: symbols.waiting(m["m"], m["o"])),
@@ -144,16 +144,16 @@ PARAMETERS = (
 )  # fmt: skip
 
 STATE = (
-    rule("suspiciously returned", r"(?:do_init_module: '(?P<m>[\w-]{1,64})'->|(?P<o>[\w-]{1,64}): )init suspiciously returned "
+    rule("suspiciously returned", r"(?:\w{1,40}: '(?P<m>[\w-]{1,64})'->|(?P<o>[\w-]{1,64}): )init suspiciously returned "
          r"(?P<n>-?\d{1,10})(?:, it should follow[^\n]{0,80})?",
          lambda m: state.init_positive(m["m"] or m["o"], int(m["n"]), m[0])),
-    rule("allocate percpu", r"{m}: (?:Could not allocate|could not allocate) \d{1,20} bytes percpu data", lambda m: state.no_memory(m["m"])),
+    rule("bytes percpu data", r"{m}: (?:Could not allocate|could not allocate) \d{1,20} bytes percpu data", lambda m: state.no_memory(m["m"])),
     rule("percpu alignment", r"{m}: per-cpu alignment \d{1,20} > \d{1,20}", lambda m: format.damaged(m[0], "", "its per-cpu data wants more alignment than there is")),
     rule("vmalloc", r"vmalloc: allocation failure{any}|vmap allocation for size \d{1,20} failed|vmalloc size \d{1,20} allocation failure",
          lambda _: state.no_memory("")),
     rule("module_alloc", r"module_alloc{any}fail", lambda _: state.no_memory("")),
     rule("per-cpu", r"PERCPU: allocation failed|percpu: allocation failed", lambda _: state.no_memory("")),
-    rule("module already loaded", r"module {m} is already loaded|{o}: module already loaded", lambda m: state.already_loaded(m["m"] or m["o"])),
+    rule("already loaded", r"{m}: module (?:is )?already loaded|module {o} is already loaded", lambda m: state.already_loaded(m["m"] or m["o"])),
     rule("initcall ", r"initcall {m}\w{0,40}\+?\S{0,20}(?: \[{o}\])? returned -(?P<n>\d{1,4}) after",
          lambda m: state.init_returned(m["o"] or m["m"], int(m["n"]))),
     rule("forced rmmod", r"{m}: (?:forced rmmod|Forced module unload)", lambda m: version.forced(m["m"], "forced unload")),
@@ -174,6 +174,34 @@ HARMLESS = (
          lambda m: version.forced(m["m"], "no versions for exported symbols")),
 )  # fmt: skip
 
+OTHERS = (
+    rule(": kernel tainted", r"{m}: (?P<w>[^\n:]{1,80}): kernel tainted", lambda m: version.forced(m["m"], m["w"])),
+    rule("inheriting taint", r"{m}: module uses symbols (?:{s} )?from proprietary module {o}, inheriting taint", lambda m: drivers.harmless(f"it counts as proprietary, as {m['o']} is; sets taint P", m[0], m["m"])),
+    rule("module license taints", r"{m}: module license taints kernel", lambda m: drivers.harmless("the module's licence is not the GPL; sets taint P", m[0], m["m"])),
+    rule("is being used by a non-gpl module", r"Symbol {s} is being used by a non-GPL module", lambda m: drivers.harmless("a later kernel will offer the symbol to GPL modules only", m[0])),
+    rule("unexpected non-zero params", r"PKCS#7 signature info has unexpected non-zero params", lambda _: signature.wrong_options(why="has unexpected parameters")),
+    rule("non-detached data", r"PKCS#7 signature with non-detached data", lambda _: signature.wrong_options(why="holds the data it signs")),
+    rule("sig algo don't match", r"X\.509 algo and PKCS#7 sig algo don't match", lambda _: signature.wrong_options(why="names two algorithms")),
+    rule("module hash", r"Module hash \S{1,200} is blacklisted", lambda _: signature.revoked()),
+    rule("to sysfs failed", r"Adding module '{m}' to sysfs failed", lambda m: state.sysfs_failed(m["m"])),
+    rule("module links for", r"{m}: failed to create module links for {o}", lambda m: state.sysfs_failed(m["m"])),
+    rule("sysfs not initialized", r"{m}: module sysfs not initialized", lambda m: state.sysfs_failed(m["m"])),
+    rule("string table type", r"Invalid ELF symbol string table type", _damaged("its symbol names are no string table")),
+    rule("not an xz compressed module", r"not an? (?:xz|gzip|zstd) compressed module", _damaged("it is not compressed the way this kernel unpacks")),
+    rule("module btf mismatch", r"Kernel module BTF mismatch detected", lambda _: version.btf("", fatal=False)),
+    rule("distilled base", r"[^\n]{0,80}distilled base", lambda _: version.btf("", fatal=False)),
+    rule("distilled based", r"in distilled based BTF", lambda _: version.btf("", fatal=False)),
+    rule("is not mapped to base btf", r"is not mapped to base BTF", lambda _: version.btf("", fatal=False)),
+    rule("btf, cannot register", r"missing (?:module|vmlinux) BTF, cannot register", lambda _: version.btf("", fatal=False)),
+    rule("btf in sysfs", r"failed to register module \[{m}\] BTF in sysfs", lambda m: state.sysfs_failed(m["m"])),
+    rule("failed to allocate entries for module", r"ftrace: failed to allocate entries for module '(?P<m>[\w-]{1,64})'", lambda m: state.no_memory(m["m"])),
+    rule("execmem allocator", r"Invalid parameters for execmem allocator", lambda _: state.no_memory("")),
+    rule("livepatch: ", r"livepatch: [^\n]{0,200}refusing to load module '(?P<m>[\w-]{1,64})'", lambda m: state.livepatch(m["m"], m[0])),
+    rule("livepatch: ", r"livepatch: (?:failed to (?:apply|initialize) patch|invalid access to vmlinux|module {m} is not marked|vmlinux\.ko: invalid)[^\n]{0,200}", lambda m: state.livepatch(m["m"] or "", m[0])),
+    rule("error adding module", r"dyndbg: error adding module: {m}", lambda m: state.no_memory(m["m"])),
+)  # fmt: skip
+
 KERNEL: tuple[LogRule, ...] = (
     *FORMAT, *VERSION, *SYMBOLS, *SIGNATURE, *PERMISSION, *PARAMETERS, *STATE, *HARMLESS,
+    *OTHERS,
 )  # fmt: skip

@@ -34,7 +34,7 @@ def _machine(text: str, number: int) -> int | None:
 
 
 RELOCATIONS: tuple[LogRule, ...] = (
-    rule("invalid relocation target", r"(?:(?:x86/)?modules?: )?Skipping invalid relocation target, existing value is nonzero for type (?P<n>\d{1,6})",
+    rule("invalid relocation target", r"(?:(?:x86/)?modules?: )?(?:Skipping )?invalid relocation target, existing value (?:is nonzero|does not match expected value) for type (?P<n>\d{1,6})",
          lambda m: relocation.nonzero_target("", int(m["n"]), m[0])),
     rule("relocation", r"module {m}: (?:unsupported|Unknown|unknown) (?:RELA |rela |ADD |REL )?relocation(?: type)?:? ?(?P<n>\d{1,6})", _of_type),
     rule("relocation", r"{m}: (?:unsupported|Unknown|unknown) (?:RELA |rela |ADD |REL )?relocation(?: type)?:? ?(?P<n>\d{1,6})(?!x)", _of_type),
@@ -48,6 +48,7 @@ RELOCATIONS: tuple[LogRule, ...] = (
          lambda m: relocation.out_of_range(m["m"] or m["o"], m[0])),
     rule("offset > 32", r"(?:\w{1,20}: )?(?:target|offset|REL(?:24|14)).{0,80}(?:out of range|> 32|overflow)", lambda m: relocation.out_of_range("", m[0])),
     rule("rel24", r"{m}: REL24 -?\d{1,20} out of range", lambda m: relocation.out_of_range(m["m"], m[0])),
+    rule("rel relocation unsupported", r"module {m}: REL relocation unsupported", lambda m: relocation.unknown_type(m["m"], 0, None, m[0])),
     rule("doesn't contain .toc", r"{m}: doesn't contain \.toc or \.stubs", lambda m: format.no_this_module(m["m"], m[0])),
     rule("no module stubs", r"{m}: doesn't contain \.plt or \.init\.plt|(?:module )?{o}: (?:module )?PLT section\(?s?\)? missing",
          lambda m: relocation.plt_missing(m["m"] or m["o"], m[0])),

@@ -50,6 +50,8 @@ def command(
     modules below it are signed.
     """
     check(in_place, out)
+    found = module_files.find(modules)
+    module_files.expect_one(found)
 
     def prepare(secret: bytes | None) -> sign.SigningSetup:
         return sign.prepare(
@@ -66,9 +68,7 @@ def command(
         click.echo(f"lkm: {cert}: {warning}", err=True)
     line = ProgressLine("modules", 1)
     try:
-        results = sign.sign_modules(
-            module_files.find(modules), setup.signer, out=out, detached=detached, progress=line
-        )
+        results = sign.sign_modules(found, setup.signer, out=out, detached=detached, progress=line)
     finally:
         line.clear()
     if as_json:

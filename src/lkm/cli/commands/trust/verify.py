@@ -44,6 +44,7 @@ def command(
     and, for the running kernel, this machine's MOKs. The exit status is 0 when all are valid.
     """
     found = module_files.find(modules)
+    module_files.expect_one(found)
     ring = verify.keyring_of(
         certificates=certificates, kernel=kernel, directory=keyring, modules=found
     )
