@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+_NOTED = 3
+
+
 class LkmError(Exception):
     """Something lkm was asked to do cannot be done; ``hint`` says what to do next."""
 
@@ -98,6 +101,8 @@ class KernelError(LkmError):
         self.errno = errno
         self.signal = signal
         self.log = tuple(log)
+        for line in self.log[-_NOTED:]:
+            self.add_note(f"the kernel logged: {line}")  # shown below a traceback
 
 
 class KernelDiedError(KernelError):

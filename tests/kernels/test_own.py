@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import lkm
 from lkm.build import kbuild
 from lkm.errors import FormatError, NotFoundError
 from lkm.kernels.choose import Wish, choose, headers_of
+from lkm.kernels.known import known_kernels
 from lkm.kernels.own import kernel_at
 from lkm.operations.trial import events
 from lkm.vmlinux.image import VmlinuxImage
@@ -60,3 +62,15 @@ def test_a_module_is_tried_on_vmlinux(kernel: KernelFiles, tmp_path: Path) -> No
     path.write_bytes(VmlinuxImage.open(kernel.vmlinuz).elf.data)
     told = attempt(built("hello"), kernel=f"emulated:{path}")
     assert told.one(events.Loaded).module == "hello"
+
+
+def test_the_library_takes_the_kernel_that_a_module_was_built_for(kernel: KernelFiles) -> None:
+    older = next(known for known in known_kernels() if known.release != kernel.release)
+    assert older.modules is not None
+    path = next((older.modules / "kernel/drivers/net").glob("dummy.ko*"))
+    with lkm.open_kernel("emulated", module=path) as opened:
+        assert opened.release == older.release
+    with lkm.open_kernel(f"emulated:{kernel.release}") as opened:
+        with pytest.raises(lkm.KernelError) as refused:
+            opened.load(path)
+        assert any("dummy: " in note for note in refused.value.__notes__)

@@ -105,12 +105,15 @@ def _failure(
             f"{source} builds no module",
             hint="its Kbuild or Makefile needs a line obj-m := NAME.o, or variables: --make VAR=m",
         )
-    by_author = [failure for failure in failed if failure[0].name == dkms_way.NAME]
+    by_author = [failure for failure in failures if failure[0].name == dkms_way.NAME]
     way, result, said = (by_author or compiled or failed)[0]
     compiled = [failure for failure in compiled if failure[0] is way]
     causes = compile_causes.causes(said, target.headers, target.source, target.release)
     what = "does not compile" if compiled else f"cannot be built by {way.name}"
-    why = causes[0].sentence if causes else compiler_output.decisive_line(said)
+    decisive = compiler_output.decisive_line(said)
+    if not result.status:
+        decisive = f"it built none of the modules it names: {', '.join(way.modules)}"
+    why = causes[0].sentence if causes else decisive
     return BuildError(
         f"{source} {what} for kernel {target.release}"
         + (f": {why}" if causes or not compiled else ""),
@@ -118,7 +121,7 @@ def _failure(
         returncode=result.status,
         output=said,
         causes=tuple(cause.sentence for cause in causes),
-        decisive=compiler_output.decisive_line(said),
+        decisive=decisive,
         hint=causes[0].advice if causes else "",
     )
 

@@ -27,7 +27,28 @@ def kernel_option(default: str = "live") -> Callable[[Any], Any]:
         default=default,
         show_default=True,
         help="live, vm[:RELEASE|PATH] or emulated[:RELEASE|PATH].",
+        shell_complete=complete_kernel,
     )
+
+
+def complete_kernel(_ctx: Any, _parameter: Any, incomplete: str) -> list[str]:
+    """Return the kernels that begin so: each kind, and each with the releases that are here."""
+    words = ["live", "emulated", "vm"]
+    words += [f"{kind}:{release}" for kind in ("emulated", "vm") for release in _releases()]
+    return [word for word in words if word.startswith(incomplete)]
+
+
+def complete_release(_ctx: Any, _parameter: Any, incomplete: str) -> list[str]:
+    """Return the releases here that begin so, the last of several separated by commas."""
+    before, comma, begun = incomplete.rpartition(",")
+    found = [release for release in _releases() if release.startswith(begun)]
+    return [f"{before}{comma}{release}" for release in found]
+
+
+def _releases() -> list[str]:
+    from lkm.kernels.known import known_kernels  # only when the shell asks
+
+    return list(dict.fromkeys(kernel.release for kernel in known_kernels()))
 
 
 def opened(where: str | None, *, for_file: str = "", **settings: Any) -> Kernel:
@@ -39,11 +60,9 @@ def opened(where: str | None, *, for_file: str = "", **settings: Any) -> Kernel:
     from lkm.kernel.open import open_kernel  # modinfo and its like open no kernel
 
     where = where or "live"
-    if for_file and where in ("vm", "emulated"):
-        where = _for_module(where, for_file)
     line = ProgressLine()
     try:
-        return open_kernel(where, progress=line, **settings)
+        return open_kernel(where, module=for_file, progress=line, **settings)
     finally:
         line.clear()
 
@@ -61,15 +80,3 @@ def tell_passing(tool: str, where: str | None, advice: str) -> None:
             f"it; {advice}",
             file=sys.stderr,
         )
-
-
-def _for_module(where: str, path: str) -> str:
-    from lkm.errors import LkmError  # what follows is for a kernel that is yet to be chosen
-    from lkm.kernels.choose import Wish, choose
-    from lkm.module.image import ModuleImage
-
-    try:
-        vermagic = ModuleImage.open(path).vermagic
-    except (LkmError, OSError):
-        return where  # the kernel will say what is wrong with it
-    return choose(where, Wish(built_for=vermagic.release if vermagic else "")).where

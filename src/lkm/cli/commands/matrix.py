@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from lkm import files
+from lkm.cli.kernel_choice import complete_release
 from lkm.cli.matrix_reports import ReportCell, junit, markdown, sarif, table
 from lkm.cli.output import ProgressLine, print_json
 from lkm.errors import UsageError
@@ -27,7 +28,11 @@ _USUAL_COLUMNS = 80
 @click.command("matrix")
 @click.argument("subjects", metavar="MODULE|SOURCE...", nargs=-1, required=True)
 @click.option(
-    "--kernels", default="all", metavar="all|REL,...", help="Which kernels (default: all here)."
+    "--kernels",
+    default="all",
+    metavar="all|REL,...",
+    help="Which kernels (default: all here).",
+    shell_complete=complete_release,
 )
 @click.option("--build", "builds", is_flag=True,
               help="Build source on each kernel; alone: do not load it.")  # fmt: skip

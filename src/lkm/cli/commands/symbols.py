@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from lkm.cli.kernel_choice import complete_release
 from lkm.cli.output import ProgressLine, print_json
 from lkm.operations.exported_symbols import ExportedSymbol, exported_symbols
 
@@ -12,7 +13,8 @@ _SHOWN = 8
 
 @click.command("symbols")
 @click.argument("pattern", metavar="[PATTERN]", default="*")
-@click.option("--kernel", default="", metavar="RELEASE|PATH", help="Of which kernel.")
+@click.option("--kernel", default="", metavar="RELEASE|PATH", help="Of which kernel.",
+              shell_complete=complete_release)  # fmt: skip
 @click.option("--users", is_flag=True, help="Also the modules that use each.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def command(pattern: str, kernel: str, users: bool, as_json: bool) -> None:
