@@ -393,6 +393,10 @@ export interface MemorySection {
   loaded: boolean
 }
 
+export interface ModulesCame {
+  modules: string[]
+}
+
 export interface NameMeaning {
   source: RuleSource
   pattern: string
@@ -443,6 +447,10 @@ export interface NeedsQuestion {
 }
 
 export interface NoQuestion {
+}
+
+export interface NotChecked {
+  what: string[]
 }
 
 export interface ObservedEntry {
@@ -652,6 +660,11 @@ export interface Rehearsed {
   link: string
 }
 
+export interface RelatedPlace {
+  what: string
+  place: Place
+}
+
 export interface Relocated {
   section: string
   place: string
@@ -672,6 +685,13 @@ export interface RelocationCount {
 export interface Remedy {
   text: string
   commands: string[]
+}
+
+export interface RuleBroken {
+  rule: string
+  words: string
+  place: Place
+  related: RelatedPlace[]
 }
 
 export interface RuleFinding {
@@ -941,6 +961,9 @@ export type RunEvent = { at: number } & (
   | ({ event: 'called' } & Called)
   | ({ event: 'failed' } & Failed)
   | ({ event: 'failure-tried' } & FailureTried)
+  | ({ event: 'rule-broken' } & RuleBroken)
+  | ({ event: 'modules-came' } & ModulesCame)
+  | ({ event: 'not-checked' } & NotChecked)
   | ({ event: 'finished' } & Finished)
   | ({ event: 'run-started' } & RunStarted)
   | ({ event: 'run-failed' } & RunFailed)
