@@ -12,10 +12,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import unicorn
 
 from bench.common import Row, Timing, bounded, median, time_process
 from lkm.kernel.emulated import open_machine
+from lkm.kernel.emulated.hardware.processor import Processor
+from lkm.kernel.emulated.machine import EmulatedMachine
 from lkm.kernel.kernel import Kernel
 from tests.support.kernels import kernel_files
 from tests.support.modules import built
@@ -59,6 +64,14 @@ def measure() -> list[Row]:
         bounded("peak memory of that process", warm.memory, most=150, unit="MiB"),
         bounded("rewind + load + unload", rewind_load_unload() * 1000, most=40, unit="ms"),
         bounded(
+            "a loop of module code, a basic block",
+            block_seconds(20_000_000) * 1e9,
+            least=100,
+            unit="ns",
+            peer=block_seconds(200_000, counting_in_python) * 1e9,
+            note="beside a Python hook on each block, as it was until 0.1",
+        ),
+        bounded(
             "cold boot to hello.ko's log line, empty cache",
             cold.wall,
             most=8,
@@ -80,6 +93,46 @@ def rewind_load_unload() -> float:
         times.append(time.perf_counter() - start)
     machine.shut_down()
     return statistics.median(times)
+
+
+def block_seconds(
+    blocks: int, prepare: Callable[[EmulatedMachine], object] = lambda machine: None
+) -> float:
+    """Return the processor time that one block of a module's loop takes."""
+    machine = open_machine(kernel_files().vmlinuz)
+    prepare(machine)
+    image, times = built("counts").read_bytes(), []
+    for count in (1, 1, blocks + 1):
+        machine.rewind()
+        start = time.thread_time()
+        Kernel(machine).load(image, f"blocks={count}")
+        times.append(time.thread_time() - start)
+    machine.shut_down()
+    return (times[2] - times[1]) / blocks
+
+
+def counting_in_python(machine: EmulatedMachine) -> None:
+    """Count the blocks of module code in Python, beside the machine's own counting."""
+    processor = machine.session.restored.processor
+    counter = PythonCounter(processor)
+    start = processor.layout.modules_start
+    processor.hook(unicorn.UC_HOOK_BLOCK, counter.block, start, 0xFFFFFFFFFF000000)
+
+
+class PythonCounter:
+    """What the machine did on each block before machine code did it."""
+
+    def __init__(self, processor: Processor) -> None:
+        self._blocks = 0
+        self._limits = processor.limits
+        self._exceptions = processor.exceptions
+
+    def block(self, _uc: object, _address: int, _size: int, _data: object) -> None:
+        """Count a block; see whether a timer interrupt is due."""
+        self._blocks += 1
+        if self._blocks < 3000 or not self._exceptions.enabled:
+            return
+        self._blocks = 0
 
 
 def cold_boot(command: list[str]) -> Timing:

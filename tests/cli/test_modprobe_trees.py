@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lkm.cli.commands.kmod_tools.modprobe import plan_lines
+from lkm.cli.main import run
 from lkm.kernels.fetch import fetch_kernel
 from lkm.operations.resolve import open_kmod_resolver
 from lkm.tree.index_writer import pack_several, pack_value, trie
@@ -123,3 +124,23 @@ def test_another_architectures_tree_is_resolved_as_kmod_does(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     arm64 = fetch_kernel("arm64", architecture="arm64")
     _agrees_throughout(KernelFiles(arm64.release, arm64.root), tmp_path / "root", 4)
+
+
+def test_symbols_are_shown_of_a_name(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    kernel = kernel_files()
+    path = next(kernel.modules.rglob("crc16.ko"))
+    for option in ("--show-exports", "--show-modversions"):
+        shown = []
+        for operand in (os.fspath(path), "crc16"):
+            words = [
+                "modprobe",
+                "-d",
+                os.fspath(kernel.root),
+                "-S",
+                kernel.release,
+                option,
+                operand,
+            ]
+            assert run(["lkm", *words]) == 0
+            shown.append(capfdbinary.readouterr().out)
+        assert shown[0] == shown[1] != b""

@@ -93,8 +93,8 @@ def _number(fail_alloc: str | None) -> int:
 @click.option("--fast", is_flag=True,
               help="Do not guard its memory or check locking and what it leaves.")  # fmt: skip
 @click.option("--guard", is_flag=True, hidden=True, help="Guard its memory (the default).")
-@click.option("--wait", type=click.FloatRange(0, 3600), default=1.0, show_default=True,
-              metavar="SECONDS", help="Let time pass after loading and unloading.")  # fmt: skip
+@click.option("--wait", type=click.FloatRange(0, 3600), metavar="SECONDS",
+              help="Let time pass after loading and unloading (1; with --fast 0).")  # fmt: skip
 @click.option("--trace", is_flag=True, help="List its calls into the kernel.")
 @click.option("--stages", is_flag=True, help="List the kernel's own functions it passes.")
 @click.option("--memory", is_flag=True, help="Show where its sections are put, and what goes.")
@@ -128,7 +128,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     fail_alloc: str | None,
     fast: bool,
     guard: bool,
-    wait: float,
+    wait: float | None,
     trace: bool,
     stages: bool,
     memory: bool,
@@ -153,7 +153,7 @@ def command(  # noqa: PLR0917 - one parameter an option
         sig_enforce=sig_enforce,
         lockdown=lockdown,
         keep=keep,
-        wait=wait,
+        wait=(0.0 if fast else 1.0) if wait is None else wait,
         timeout=timeout,
     )
     request = TrialRequest(

@@ -55,14 +55,16 @@ class Instruments:
     def attach(self) -> None:
         """Watch the module from its next load on."""
         watching = self._watching
+        if watching.memory:
+            self._memory = MemoryTeller(self._machine, self._image, self._emit)
+        if not (watching.checks or watching.trace or watching.fail):
+            return  # it takes the kernel's symbols and types
         self._watched = self._machine.interpose(
             self._image,
             guard=watching.checks,
             rules=watching.checks,
             trace=watching.trace,
         )
-        if watching.memory:
-            self._memory = MemoryTeller(self._machine, self._image, self._emit)
         if watching.fail:
             self._watched.fail_allocation(watching.fail)
 
@@ -118,7 +120,7 @@ class Instruments:
     def unchecked(self) -> list[str]:
         """Return in words what was left out."""
         if not self._watching.checks:
-            return ["memory accesses, locks, timers and registrations left behind (--fast)"]
+            return ["memory, leaks, locks, timers and registrations left behind (--fast)"]
         count = self._watched.unguarded if self._watched else 0
         return [f"{count} objects for which guarded memory had no room"] if count else []
 

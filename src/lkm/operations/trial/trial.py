@@ -162,7 +162,10 @@ class _Trial:
         from lkm.operations.trial.instruments import Instruments, machine_of
 
         procedure, machine = self._procedure, machine_of(kernel)
-        instruments = Instruments(machine, wanted.image, self.request.watching, self.emit)
+        # To fail each allocation, they must be counted first.
+        fast = self.request.watching.fast and not self.request.fail_each
+        watching = replace(self.request.watching, fast=fast)
+        instruments = Instruments(machine, wanted.image, watching, self.emit)
         running = Run(kernel, wanted, self.emit, choice.image, instruments)
         way = None
         if self.request.watching.stages:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from lkm import taint
-from lkm.errors import UsageError
 from lkm.operations.demonstration import taint_causes
+from lkm.operations.running.taint import of_text
 from lkm.taint import TaintFlag
 from lkm.web.contract.answers import Decoded, Taint, TaintFlagShown
 from lkm.web.contract.requests import DecodeRequest, NoQuestion, TaintRequest
 from lkm.web.views.running import Telling
 from lkm.web.views.state import Surroundings
-
-# kernel/panic.c: print_tainted; newer kernels spell the flags out after the letters.
-_LINE = re.compile(r"Tainted: ([A-Z \[\]=_,]{1,400})")
-_MOST = 1 << 64
 
 
 def answer(_question: NoQuestion, _surroundings: Surroundings) -> Taint:
@@ -25,10 +19,11 @@ def answer(_question: NoQuestion, _surroundings: Surroundings) -> Taint:
 
 def decode(request: DecodeRequest, _surroundings: Surroundings) -> Decoded:
     """Return what a number, letters or a line of a log say."""
-    value, read = _value(request.text.strip())
-    letters = taint.letters(value)
+    text = request.text.strip()
+    value = of_text(text).value
     flags = tuple(map(_shown, taint.decode(value)))
-    return Decoded(value, letters, _line(value), flags, read, f"lkm taint {value}")
+    letters, command = taint.letters(value), f"lkm taint {value}"
+    return Decoded(value, letters, _line(value), flags, _read_as(text), command)
 
 
 def run(request: TaintRequest, telling: Telling) -> None:
@@ -43,32 +38,10 @@ def _shown(flag: TaintFlag) -> TaintFlagShown:
     return TaintFlagShown(flag.bit, flag.letter, flag.meaning, flag.cause, known, how)
 
 
-def _value(text: str) -> tuple[int, str]:
-    """Return the value in a text, and what it was read as."""
-    line = _LINE.search(text)
-    if line is not None:
-        found = line[1].split("[")[0]
-        return taint.value_of(taint.from_letters(re.sub(r"[^A-Z]|G", "", found))), "a log line"
-    if text.lower().startswith("not tainted"):
-        return 0, "a log line"
-    try:
-        number = int(text, 0)
-    except ValueError:
-        return _of_letters(text), "letters"
-    if not 0 <= number < _MOST:
-        raise UsageError(f"a taint value is between 0 and 2^64, not {text}")
-    return number, "a number"
-
-
-def _of_letters(text: str) -> int:
-    letters = re.sub(r"[\s()G]", "", text)
-    known = {flag.letter for flag in taint.FLAGS}
-    if not letters or set(letters) - known:
-        raise UsageError(
-            f"{text[:60]!r} is neither a number, nor taint letters, nor a line with “Tainted:”",
-            hint="for example 12289, 0x3001, POE or Tainted: P           OE",
-        )
-    return taint.value_of(taint.from_letters(letters))
+def _read_as(text: str) -> str:
+    if "ainted" in text:
+        return "a log line"
+    return "a number" if text[:1].isdigit() else "letters"
 
 
 def _line(value: int) -> str:

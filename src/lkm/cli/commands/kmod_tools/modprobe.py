@@ -78,9 +78,9 @@ def _body(parsed: Parsed) -> int:
         return 1
     os.environ.update(settings.environment)
     if parsed.has("dump-modversions"):
-        return _show_versions(settings.names[0], log)
+        return _show_versions(_file_of(settings), log)
     if parsed.has("show-exports"):
-        return _show_exports(settings.names[0], log)
+        return _show_exports(_file_of(settings), log)
     if parsed.has("showconfig") or not settings.changes:
         resolver = open_kmod_resolver(settings.directory, settings.release, settings.config_paths)
         _report_config(resolver, log)
@@ -223,12 +223,27 @@ def config_lines(resolver: Resolver) -> Iterable[str]:
 def _config_value(rule: Rule) -> str:
     if rule.kind == "blacklist":
         return ""
+    if rule.kind == "weakdep":
+        return "".join(f" {name}" for name in rule.value.split())
     if rule.kind != "softdep":
         return f" {rule.value}"
     pre, post = softdeps(rule.value)
     # kmod 30 puts nothing between the two lists.
     lists = (f"{key}: {' '.join(names)}" for key, names in (("pre", pre), ("post", post)) if names)
     return " " + "".join(lists)
+
+
+def _file_of(settings: Settings) -> str:
+    """Return the file that the first operand names, or that of the module of that name.
+
+    A name that no module has is returned as it is, for the message.
+    """
+    name = settings.names[0]
+    if os.path.exists(name) or "/" in name:
+        return name
+    resolver = open_kmod_resolver(settings.directory, settings.release, settings.config_paths)
+    paths = (resolver.path_of(candidate) for candidate in resolver.lookup(name))
+    return next(filter(None, paths), name)
 
 
 def _show_versions(path: str, log: Log) -> int:
