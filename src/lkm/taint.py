@@ -114,6 +114,7 @@ def from_names(text: str) -> tuple[TaintFlag, ...]:
 
 
 _WORD = re.compile(r"[A-Za-z?-]{1,32}$")
+_RELEASE = re.compile(r"[\w.+~-]{1,128}$")
 
 
 def read_field(text: str) -> tuple[tuple[TaintFlag, ...], str]:
@@ -127,7 +128,7 @@ def read_field(text: str) -> tuple[tuple[TaintFlag, ...], str]:
     release = ""
     for word in rest.split():
         if any(c.isdigit() for c in word):
-            release = word
+            release = word if _RELEASE.match(word) else ""
             break
         if not _WORD.match(word):
             break

@@ -201,6 +201,9 @@ CAUSES = {
     '#include "mine.h"': r'"mine\.h" is neither in the source',
     "int other_module(void);\nint f(void);\nint f(void) { return other_module(); }":
         r"neither kernel \S+ nor the source exports",
+    "#include <linux/kallsyms.h>\nvoid f(void);\n"
+    'void f(void) { kallsyms_lookup_name("x"); }': r"no kallsyms_lookup_name since Linux 5\.7",
+    "#undef MODULE_LICENSE\n#define MODULE_LICENSE(text)": r"under which licence",
 }  # fmt: skip
 
 

@@ -237,3 +237,13 @@ def test_any_mixture_of_lines_is_read_without_an_error(
 )
 def test_a_very_long_line_takes_no_long_time(line: str) -> None:
     oops.parse("BUG: x\n" + line)
+
+
+@pytest.mark.parametrize("release", ["9" * 5000, "6.1/../../etc", "6.1\0x", "6.1" + "a" * 300])
+def test_odd_releases_are_no_paths(release: str) -> None:
+    from lkm.operations import oops as operation
+
+    text = f"BUG: x\nCPU: 1 PID: 2 Comm: y Not tainted {release} #1\nRIP: 0010:f+0x1/0x2 [m]\n"
+    (found,) = operation.decode(text)
+    assert "/" not in found.oops.release
+    assert len(found.oops.release) <= 128

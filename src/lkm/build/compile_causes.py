@@ -34,6 +34,7 @@ _INCOMPATIBLE = re.compile(r"error: (?:initialization of|passing argument|incomp
 _MEMBER_TYPE = re.compile(r"^\s*\d* \|\s*\.(\w+)\s*=", re.MULTILINE)
 _UNDEFINED = re.compile(r'modpost: "(\w+)" \[([^\]]+)\] undefined!')
 _GPL = re.compile(r"modpost: GPL-incompatible module (\S+) uses GPL-only symbol '(\w+)'")
+_NO_LICENCE = re.compile(r"modpost: missing MODULE_LICENSE\(\) in (\S+)")
 _NAMESPACE = re.compile(
     r"modpost: module (\S+) uses symbol (\w+) from namespace (\w+), but does not import it"
 )
@@ -210,6 +211,9 @@ def _signature(name: str, known: _Headers) -> CompileCause:
 def _undefined(symbol: str, module: str, known: _Headers) -> CompileCause:
     file = module.rpartition("/")[2]
     declared = known.declaring(symbol)
+    if declared and symbol in NAMES:
+        since, now = NAMES[symbol]
+        return CompileCause(f"modules have no {symbol} since Linux {since}: {now}")
     if declared:
         return CompileCause(
             f"kernel {known.release} declares {symbol}, but does not export it to modules",
@@ -229,6 +233,14 @@ def _gpl_only(match: re.Match[str], _known: _Headers) -> CompileCause:
     )
 
 
+def _no_licence(match: re.Match[str], _known: _Headers) -> CompileCause:
+    source = match[1].rpartition("/")[2].removesuffix(".o")
+    return CompileCause(
+        f"{source}.c does not say under which licence it is, without which nothing is built",
+        'MODULE_LICENSE("GPL");',
+    )
+
+
 def _not_imported(match: re.Match[str], _known: _Headers) -> CompileCause:
     return CompileCause(
         f"{match[2]} belongs to the namespace {match[3]}, which {match[1]} does not import",
@@ -244,6 +256,7 @@ _READERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], _Headers], Compi
     (_MACRO_ARGUMENTS, lambda match, known: _signature(match[1], known)),
     (_UNDEFINED, lambda match, known: _undefined(match[1], match[2], known)),
     (_GPL, _gpl_only),
+    (_NO_LICENCE, _no_licence),
     (_NAMESPACE, _not_imported),
     (_NO_RULE, lambda match, _known: _no_rule(match[1], match[2])),
 )

@@ -80,7 +80,6 @@ trans_start 4.7 netif_trans_update()
 pci_enable_pcie_error_reporting 6.6 leave it out: the PCI core does it
 pci_disable_pcie_error_reporting 6.6 leave it out: the PCI core does it
 wait_queue_t 4.13 wait_queue_entry_t
-in_irq 6.17 in_hardirq()
 drm_irq_install 5.16 request_irq()
 drm_irq_uninstall 5.16 free_irq()
 drm_gem_object_put_unlocked 5.9 drm_gem_object_put()
