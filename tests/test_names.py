@@ -15,14 +15,10 @@ def test_a_class_name_stands_for_one_class() -> None:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 defined[node.name].append(str(path.relative_to(SOURCE)))
-    shared = {name for name, places in defined.items() if len(places) > 1}
-    assert (
-        shared - {"Signed", "Answer", "ModuleSigner", "Session", "Settings", "Target", "Wanted"}
-        == set()
-    )
+    assert {name: places for name, places in defined.items() if len(places) > 1} == {}
 
 
 def test_no_folder_holds_more_than_thirty_files() -> None:
     folders = {path.parent for path in SOURCE.rglob("*.py") if "ui" not in path.parts}
     sizes = {str(f.relative_to(SOURCE)): len([*f.glob("*.py")]) - 1 for f in folders}
-    assert {folder: size for folder, size in sizes.items() if size > 31} == {}
+    assert {folder: size for folder, size in sizes.items() if size > 30} == {}

@@ -6,9 +6,9 @@ import os
 import sys
 from xml.sax.saxutils import escape, quoteattr
 
+from lkm.build.dkms_lock import locked
 from lkm.cli.output import print_json
 from lkm.errors import UsageError
-from lkm.operations.dkms.lock import locked
 from lkm.operations.dkms.session import DkmsSession
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
@@ -76,7 +76,7 @@ def _sign(line: CommandLine, console: Console) -> int:
 
     line = _with_module(line)
     session = DkmsSession(_without_default_kernel(line), console)
-    with locked(line.settings.dkms_tree, console):
+    with locked(line.settings.dkms_tree, console.complain):
         signed = resign(session, again=line.verb == "resign")
     if "json" in line.switches:
         print_json("dkms-sign", signed=[_as_dict(one) for one in signed])
@@ -90,7 +90,7 @@ def _repair(line: CommandLine, console: Console) -> int:
 
     line = _with_module(line)
     session = DkmsSession(line.settings, console)
-    with locked(line.settings.dkms_tree, console):
+    with locked(line.settings.dkms_tree, console.complain):
         done = repair(session, remove=line.settings.force)
     if "json" in line.switches:
         print_json("dkms-repair", packages=[_as_dict(one) for one in done])
@@ -134,7 +134,7 @@ def _configure(line: CommandLine, console: Console) -> int:
     from lkm.operations.dkms.reporting import DkmsFailure, tell
 
     line = _with_module(line)
-    with locked(line.settings.dkms_tree, console):
+    with locked(line.settings.dkms_tree, console.complain):
         try:
             return configure(DkmsSession(line.settings, console))
         except DkmsFailure as failure:

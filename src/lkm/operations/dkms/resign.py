@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from lkm.operations.dkms.settings import DkmsSigner
 
 
-class Signed(Record):
+class SignedBuild(Record):
     """A module file that was signed; ``was_signed`` tells of a signature it had before."""
 
     path: str
     was_signed: bool
 
 
-def resign(session: DkmsSession, *, again: bool) -> list[Signed]:
+def resign(session: DkmsSession, *, again: bool) -> list[SignedBuild]:
     """Sign the modules of what is named, or of all that is built; return those that were.
 
     ``again`` signs what has a signature, too. Raises ``DkmsFailure`` when nothing is built, or
@@ -38,7 +38,7 @@ def resign(session: DkmsSession, *, again: bool) -> list[Signed]:
     if not entries:
         what = f"{settings.module}/{settings.version}" if settings.module else "in the DKMS tree"
         raise DkmsFailure(3, f"There is nothing built to sign: {what}.")
-    signed: list[Signed] = []
+    signed: list[SignedBuild] = []
     signers: dict[KernelTarget, DkmsSigner | None] = {}
     for entry in entries:
         target = entry.target
@@ -65,7 +65,7 @@ def _entries(session: DkmsSession) -> Iterator[Entry]:
 
 def _sign_entry(
     session: DkmsSession, package: Package, target: KernelTarget, signer: DkmsSigner, *, again: bool
-) -> Iterator[Signed]:
+) -> Iterator[SignedBuild]:
     conf = session.conf(package, target, f"{session.tree.source(package)}/dkms.conf")
     folder = f"{session.tree.built_folder(package, target)}/module"
     tree = f"{session.settings.install_tree}/{target.kernel}"
@@ -88,7 +88,7 @@ def _sign_entry(
 
 def _sign_file(
     session: DkmsSession, signer: DkmsSigner, path: str, *, again: bool
-) -> Signed | None:
+) -> SignedBuild | None:
     """Sign a module where it is, packed as it is; ``None`` when it stays as it was."""
     from lkm import files
     from lkm.module import signature
@@ -111,7 +111,7 @@ def _sign_file(
     finally:
         os.unlink(working)
     files.write_atomic(path, packing.compress(signed, packing.detect(data)))
-    return Signed(path, was_signed)
+    return SignedBuild(path, was_signed)
 
 
 def _replace(origin: str, target: str) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 
+from lkm.build.dkms_lock import locked
 from lkm.build.dkms_tree import KernelTarget
 from lkm.build.dkms_version import natural_key
 from lkm.operations.dkms import add, build, depmod, signing, steps, uninstall
 from lkm.operations.dkms.dependents import install_unless_installed
-from lkm.operations.dkms.lock import locked
 from lkm.operations.dkms.reporting import DkmsFailure, tell
 from lkm.operations.dkms.session import DkmsSession
 from lkm.operations.dkms.settings import read_post_transaction, read_signing
@@ -40,7 +40,7 @@ def run(verb: str, settings: DkmsSettings, reporter: Reporter) -> int:
         if verb == "status":
             return _status(session)
         session.settings = settings = _with_targets(session, verb)
-        with locked(settings.dkms_tree, reporter):
+        with locked(settings.dkms_tree, reporter.complain):
             _recover(session)
             return _VERBS[verb](session)
     except DkmsFailure as failure:

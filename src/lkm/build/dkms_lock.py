@@ -12,17 +12,18 @@ import os
 
 TYPE_CHECKING = False  # as typing has it, which takes 8 ms to import
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lkm.operations.dkms.reporting import Reporter
+    from collections.abc import Callable, Iterator
 
 HELD = "LKM_DKMS_LOCKED"
 """Names, in the environment of what is called, the tree that the caller has locked."""
 
 
 @contextlib.contextmanager
-def locked(tree: str, reporter: Reporter) -> Iterator[None]:
-    """Hold the lock of a tree; where there is none yet, there is nothing to be torn."""
+def locked(tree: str, complain: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of a tree; where there is none yet, there is nothing to be torn.
+
+    ``complain`` is called with a line to print before waiting for another command.
+    """
     try:
         folder = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
@@ -34,7 +35,7 @@ def locked(tree: str, reporter: Reporter) -> Iterator[None]:
         if os.environ.get(HELD) == name:
             yield
             return
-        _wait(folder, tree, reporter)
+        _wait(folder, tree, complain)
         os.environ[HELD] = name
         try:
             yield
@@ -44,9 +45,9 @@ def locked(tree: str, reporter: Reporter) -> Iterator[None]:
         os.close(folder)
 
 
-def _wait(folder: int, tree: str, reporter: Reporter) -> None:
+def _wait(folder: int, tree: str, complain: Callable[[str], None]) -> None:
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        reporter.complain(f"dkms: waiting for another command that changes {tree}")
+        complain(f"dkms: waiting for another command that changes {tree}")
         fcntl.flock(folder, fcntl.LOCK_EX)
