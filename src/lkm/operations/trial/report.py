@@ -30,7 +30,10 @@ from lkm.operations.trial.symbols import bound_symbols
 if TYPE_CHECKING:
     from lkm.operations.trial.instruments import Instruments
 
-_CRASHES = ("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut")
+_CRASHES = (
+    *("BUG:", "kernel BUG", "WARNING:", "general protection", "Oops:", "------------[ cut"),
+    *("divide error:", "invalid opcode:", "stack segment:", "double fault:"),
+)
 _ODD_RESULT = re.compile(r"'(\S+)'->init suspiciously returned (-?\d+)")
 _UNKNOWN_PARAMETER = re.compile(r"^(\S+): unknown parameter '(.+)' ignored")
 _MOST_RECORDS = 20_000
