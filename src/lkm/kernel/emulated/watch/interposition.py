@@ -183,7 +183,9 @@ class Interposition:
             check.attach()
 
     def _is_wanted(self, site: CallSite) -> bool:
-        if self._tracing or self._concern(site.function):
+        # Asked when tracing too: by the answers the checks know what to stand at (``attach``).
+        concerned = self._concern(site.function)
+        if self._tracing or concerned:
             return True
         return site.is_jump and registers(site.function)
 
