@@ -77,6 +77,15 @@ def test_guard(capsys: pytest.CaptureFixture[str]) -> None:
     assert out.startswith("problem: double_free frees the same memory twice\n")
 
 
+def test_unloading_in_the_order_given(capsys: pytest.CaptureFixture[str]) -> None:
+    device = "/dev/hello"
+    words = ["--open", device, "--unload", "--close", device, "--unload"]
+    run(["lkm", "try", "examples/hello", *words])
+    text = capsys.readouterr().out
+    refused = text.index("refused  unloading hello: EAGAIN")
+    assert refused < text.index("close  /dev/hello") < text.index("unloaded  hello")
+
+
 def test_refusal(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = lkm(capsys, "try", built("hello"), "--sig-enforce")
     assert status == 1

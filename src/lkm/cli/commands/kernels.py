@@ -30,9 +30,15 @@ def command(
         return
     found = known_kernels()
     if as_json:
-        print_json("kernels", kernels=found)
+        print_json("kernels", kernels=[_document(kernel) for kernel in found])
     else:
         _print_table(found)
+
+
+def _document(kernel: KnownKernel) -> dict[str, object]:
+    """Return a listed kernel's JSON form; kernels of one's own, by path, are never listed."""
+    parts = ("release", "root", "vmlinuz", "modules", "headers", "fetched")
+    return {name: getattr(kernel, name) for name in parts}
 
 
 def _print_table(found: tuple[KnownKernel, ...]) -> None:
@@ -66,7 +72,7 @@ def fetch(what: str, headers: bool, arch: str | None, suite: str | None, as_json
     finally:
         line.clear()
     if as_json:
-        print_json("kernels", kernels=[kernel])
+        print_json("kernels", kernels=[_document(kernel)])
     else:
         click.echo(f"{kernel.release}  {kernel.root}")
 

@@ -23,18 +23,23 @@ class _InOrder(click.Option):
         process = option.process
 
         def noting(value: str, state: Any) -> None:
-            ctx.meta.setdefault("lkm.actions", []).append(_action(self.opts[0], value))
+            ctx.meta.setdefault("lkm.actions", []).append(
+                _action(self.opts[0], value if isinstance(value, str) else "")
+            )
             process(value, state)
 
         option.process = noting
 
 
-_KINDS: dict[str, Literal["set", "read", "write", "open", "close", "ioctl", "mount", "run"]] = {
+_KINDS: dict[
+    str, Literal["set", "read", "write", "open", "close", "unload", "ioctl", "mount", "run"]
+] = {
     "--set": "set",
     "--read": "read",
     "--write": "write",
     "--open": "open",
     "--close": "close",
+    "--unload": "unload",
     "--ioctl": "ioctl",
     "--mount": "mount",
     "--run": "run",
@@ -43,7 +48,7 @@ _KINDS: dict[str, Literal["set", "read", "write", "open", "close", "ioctl", "mou
 
 def _action(option: str, text: str) -> Action:
     target, equals, value = text.partition("=")
-    if option in ("--read", "--open", "--close", "--run"):
+    if option in ("--read", "--open", "--close", "--unload", "--run"):
         return Action(_KINDS[option], text)
     if option == "--mount" and target:
         return Action("mount", target, value)
@@ -76,6 +81,8 @@ def _number(fail_alloc: str | None) -> int:
 @click.option("--open", "open_", cls=_InOrder, multiple=True, metavar="PATH",
               help="Open a device and keep it open, until --close or the end.")  # fmt: skip
 @click.option("--close", cls=_InOrder, multiple=True, metavar="PATH", help="Close what was opened.")
+@click.option("--unload", cls=_InOrder, count=True,
+              help="Ask the kernel to unload it now, also where something holds it.")  # fmt: skip
 @click.option("--ioctl", cls=_InOrder, multiple=True, metavar="PATH=REQUEST[,ARG]",
               help="Make an ioctl of a device; ARG is a number or hex:BYTES.")  # fmt: skip
 @click.option("--mount", cls=_InOrder, multiple=True, metavar="TYPE[=SOURCE]",
@@ -118,6 +125,7 @@ def command(  # noqa: PLR0917 - one parameter an option
     write: tuple[str, ...],
     open_: tuple[str, ...],
     close: tuple[str, ...],
+    unload: int,
     ioctl: tuple[str, ...],
     mount: tuple[str, ...],
     run_: tuple[str, ...],

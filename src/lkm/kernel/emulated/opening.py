@@ -15,7 +15,7 @@ from lkm.kernel.emulated.start.command_line import complete
 from lkm.kernel.providers import from_tree
 
 _BOOT_SECTOR = 4096
-_REVISION = "13"
+_REVISION = "14"
 """Changed when what is booted, or how, changes."""
 
 Progress = Callable[[str], None]

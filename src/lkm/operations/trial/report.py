@@ -36,6 +36,8 @@ _CRASHES = (
 )
 _ODD_RESULT = re.compile(r"'(\S+)'->init suspiciously returned (-?\d+)")
 _UNKNOWN_PARAMETER = re.compile(r"^(\S+): unknown parameter '(.+)' ignored")
+_LAST_WORDS = 100
+"""Records of a dead kernel that are shown where none was before."""
 _MOST_RECORDS = 20_000
 _BAD_TAINT = "DWB"  # an oops, a warning, a corrupt page: a module's doing, not its origin
 
@@ -236,7 +238,10 @@ class Teller:
             self._instruments.tell_waiting()
         told = set(self._logged)
         records = parse_text("\n".join(error.log))
-        self._log([record for record in records if record.text not in told])
+        # A dead kernel gives its whole log: what it said when it booted is of no interest.
+        known = (n for n, record in enumerate(records) if record.text in told)
+        start = next(known, max(len(records) - _LAST_WORDS, 0))
+        self._log([record for record in records[start:] if record.text not in told])
         self.emit(events.Died(error.operation, error.reason))
         self.found()
         self.problems.append(f"the kernel died: {error.reason}")

@@ -105,7 +105,11 @@ class Run:
 
     def _let_pass(self, seconds: float) -> None:
         """Let time pass, so that timers, work and threads that the module started run."""
-        self.kernel.syscalls.let_pass(seconds)
+        try:
+            self.kernel.syscalls.let_pass(seconds)
+        except KernelDiedError as error:
+            error.operation = "time passes"
+            raise
         self.tell.new_log()
 
     def load_dependencies(self) -> bool:

@@ -105,8 +105,10 @@ def _judge_turn(name: str, told: Sequence[Event]) -> TrialVerdict:
     died = next((each for each in found if each.kind is VerdictKind.DIED), None)
     if faults and died is None:
         return faults[0]  # what a crash, or a leak, came of
-    if faults and died is not None and died.place is None:
-        first = faults[-1]  # what the death came of
+    if faults and died is not None and not (died.place and died.place.line):
+        # What the death came of: rather a place in the module's own source.
+        own = [each for each in faults if each.place and each.place.line]
+        first = (own or faults)[-1]
         cause = f"{first.headline}: {first.cause}"
         return TrialVerdict(died.kind, died.headline, cause, first.place, first.advice)
     worst = max(found, key=lambda verdict: _RANKS.index(verdict.kind), default=None)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import unicorn
 from unicorn import x86_const as x86
 
+from lkm.kernel.emulated.hardware.cpuid import answer_cpuid
 from lkm.kernel.emulated.hardware.death import MachineDeath, Restarted
 from lkm.kernel.emulated.hardware.devices import HERTZ, TICK, Devices, DeviceState
 from lkm.kernel.emulated.hardware.engine_context import Context, ContextLayout
@@ -94,6 +95,7 @@ class Processor:
     def _attach(self) -> None:
         self.devices.attach(self.hook)
         self.exceptions.attach(self.hook)
+        self.hook(unicorn.UC_HOOK_INSN, answer_cpuid, which=x86.UC_X86_INS_CPUID)
         # Reads of device memory that nobody answers give ones, as on a PC bus.
         size = _DEVICE_SPACE_END - self._ram_size
         self.uc.mmio_map(self._ram_size, size, _nothing_there, None, _ignored, None)

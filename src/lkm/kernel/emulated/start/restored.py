@@ -9,6 +9,7 @@ import unicorn
 from unicorn import x86_const as x86
 
 from lkm.kernel.emulated.arena import Arena
+from lkm.kernel.emulated.hardware.cpuid import PROCESSOR_MODEL
 from lkm.kernel.emulated.hardware.page_map import address_of, changed_pages, map_again
 from lkm.kernel.emulated.hardware.processor import Processor
 from lkm.kernel.emulated.modprobe import ModprobeTask
@@ -85,5 +86,5 @@ def new_engine() -> unicorn.Uc:
     """Return an emulator in 64-bit mode, of a processor that has SMEP and SMAP."""
     uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
     uc.ctl_set_tcg_buffer_size(_TRANSLATION_BUFFER)
-    uc.ctl_set_cpu_model(x86.UC_CPU_X86_BROADWELL)
+    uc.ctl_set_cpu_model(PROCESSOR_MODEL)
     return uc

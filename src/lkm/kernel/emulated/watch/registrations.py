@@ -383,6 +383,8 @@ class Registrations(Check):
     def leaving(self) -> None:
         """Tell what is still registered."""
         for (_, key), made in self._made.items():
+            if made.name.startswith(_KERNELS_OWN):
+                continue  # attributes of a cache's directory: who keeps the cache keeps them
             if made.kind.gone is None or not made.kind.gone(self.scene, key):
                 self.scene.report(BrokenRule(KernelRule.LEFT_BEHIND, _words(made), made.site))
         self._made.clear()
