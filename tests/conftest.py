@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 
 from tests.support.kernels import KernelFiles, kernel_files
-from tests.support.needs import mark_kernel, uses_kernel
+from tests.support.needs import mark_kernel, needs_more
 from tests.support.trees import kmod_depmod, linked_tree
 
 # How long an example takes tells of the host, not of us.
@@ -13,11 +13,10 @@ settings.load_profile("lkm")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """`make quick`: a file that looks for a kernel when it is imported is not imported."""
-    quick = "not kernel" in config.option.markexpr
-    return (
-        True if quick and collection_path.suffix == ".py" and uses_kernel(collection_path) else None
-    )
+    """`make quick`: leave out files that need a kernel, the built page, or a fetched program."""
+    if "not kernel" not in config.option.markexpr:
+        return None
+    return True if needs_more(collection_path) else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -16,6 +16,17 @@ _OPENERS = frozenset({"open_kernel", "open_machine"})
 """Functions that boot a kernel."""
 
 
+_FETCHED = frozenset({"tests/web", "tests/operations/dkms/test_against_dkms.py"})
+"""Tests of the page, which is built with a Node from PyPI, and beside a dkms that is fetched."""
+
+
+def needs_more(path: Path) -> bool:
+    """Whether `make quick` leaves out a file or folder of tests: it needs more than is here."""
+    if path.is_relative_to(_ROOT) and str(path.relative_to(_ROOT)) in _FETCHED:
+        return True
+    return path.suffix == ".py" and uses_kernel(path)
+
+
 def mark_kernel(items: Iterable[pytest.Item]) -> None:
     """Mark the tests that take the fixture ``kernel``, or whose file uses one by other ways."""
     for item in items:
