@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -228,7 +229,9 @@ def test_a_run_that_passes_a_limit_is_stopped(
             await runs.close()
             folders.close()
 
-    events = asyncio.run(run())
+    # In a thread of its own: the browser's tests leave an event loop in this one.
+    with ThreadPoolExecutor(1) as thread:
+        events = thread.submit(lambda: asyncio.run(run())).result()
     assert events[-1]["event"] == "ended"
     assert events[-1]["why"] == why
 

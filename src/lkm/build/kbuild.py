@@ -31,7 +31,7 @@ from lkm.errors import NotFoundError, ToolError, UnsupportedError, UsageError
 
 # make's spelling of a path: none of these survives its word splitting and expansion.
 _UNSAFE = re.compile(r"[\s:#$%'\"\\;]")
-_VARIABLE = re.compile(r"[A-Za-z_][\w-]*=.*", re.DOTALL)
+_VARIABLE = re.compile(r"\A[A-Za-z_][\w-]*=.*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -179,7 +179,7 @@ OTHERS = (
     rule("inheriting taint", r"{m}: module uses symbols (?:{s} )?from proprietary module {o}, inheriting taint", lambda m: drivers.harmless(f"it counts as proprietary, as {m['o']} is; sets taint P", m[0], m["m"])),
     rule("module license taints", r"{m}: module license taints kernel", lambda m: drivers.harmless("the module's licence is not the GPL; sets taint P", m[0], m["m"])),
     rule("is being used by a non-gpl module", r"Symbol {s} is being used by a non-GPL module", lambda m: drivers.harmless("a later kernel will offer the symbol to GPL modules only", m[0])),
-    rule("unexpected non-zero params", r"PKCS#7 signature info has unexpected non-zero params", lambda _: signature.wrong_options(why="has unexpected parameters")),
+    rule("unexpected non-zero params", r"PKCS#7 signature info has unexpected non-zero params", lambda _: signature.broken("", "", "fields of its trailer are set that must be 0")),
     rule("non-detached data", r"PKCS#7 signature with non-detached data", lambda _: signature.wrong_options(why="holds the data it signs")),
     rule("sig algo don't match", r"X\.509 algo and PKCS#7 sig algo don't match", lambda _: signature.wrong_options(why="names two algorithms")),
     rule("module hash", r"Module hash \S{1,200} is blacklisted", lambda _: signature.revoked()),
